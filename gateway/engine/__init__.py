@@ -1,0 +1,1 @@
+"""Engines, and the scheduler that shares them out."""

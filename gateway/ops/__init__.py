@@ -1,0 +1,1 @@
+"""Operating the gateway: what it measures of itself."""
