@@ -1,0 +1,1 @@
+"""Sessions: state machines, utterances, playout, pacing.  Pure, but for connection and ticker."""

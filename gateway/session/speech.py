@@ -1,0 +1,45 @@
+"""What a context was started with, and what it shares with its session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.session.events import CodecOptions, Output
+from gateway.settings import LimitSettings, PacingSettings, TextSettings
+from gateway.text.chunker import Chunker
+from gateway.trace import Trace
+
+MakeChunker = Callable[[str], Chunker]
+"""Makes a chunker for a language."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """What a context was started with, every default filled in."""
+
+    context: str
+    context_number: int
+    voice: str
+    language: str
+    speed: float
+    codec: CodecOptions
+    preskip_samples: int
+
+    @property
+    def frame_samples(self) -> int:
+        """Media samples of one frame."""
+        return self.codec.frame_duration_ms * 48
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What an utterance shares with its session."""
+
+    session: str
+    limits: LimitSettings
+    pacing: PacingSettings
+    text: TextSettings
+    make_chunker: MakeChunker
+    trace: Trace
+    emit: Callable[[Output], None]

@@ -1,0 +1,314 @@
+"""``voice.v1``, our native protocol: JSON text messages and binary audio (docs/protocol.md).
+
+Pure translation between messages and the session's events; it holds no state.  Unknown fields are
+ignored, so that newer clients work with older gateways; a wrong type or range names its field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from gateway import __version__
+from gateway.errors import ClientError, InvalidValue, LimitExceeded, ProtocolViolation
+from gateway.session import events
+from gateway.settings import Settings
+from gateway.wire.audio_header import GENERATION_MODULUS, AudioHeader, pack_message
+
+SUBPROTOCOL = "voice.v1"
+DEFAULT_CONTEXT = "default"
+
+_SAMPLES_MAX = 2**40
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+
+class _InContext(_Message):
+    context: str = Field(DEFAULT_CONTEXT, min_length=1)
+
+
+class _Start(_InContext):
+    type: Literal["start"]
+    voice: str | None = Field(None, min_length=1, max_length=256)
+    language: str | None = Field(None, min_length=1, max_length=64)
+    speed: float = Field(1.0, ge=0.5, le=2.0, allow_inf_nan=False)
+    codec: Literal["opus", "pcm", "pcmu", "pcma"] | None = None
+    sample_rate: Literal[8000, 12000, 16000, 24000, 48000] | None = None
+    bitrate: int | None = Field(None, ge=6000, le=256_000)
+    frame_duration_ms: Literal[20, 40, 60] | None = None
+
+
+class _Text(_InContext):
+    type: Literal["text"]
+    text: str
+
+
+class _Flush(_InContext):
+    type: Literal["flush"]
+
+
+class _End(_InContext):
+    type: Literal["end"]
+
+
+class _Cancel(_Message):
+    type: Literal["cancel"]
+    context: str | None = Field(None, min_length=1)
+    played_samples: int | None = Field(None, ge=0, le=_SAMPLES_MAX)
+
+
+class _Report(_InContext):
+    type: Literal["report"]
+    played_samples: int = Field(ge=0, le=_SAMPLES_MAX)
+    generation: int | None = Field(None, ge=0)
+    depth_samples: int | None = Field(None, ge=0, le=_SAMPLES_MAX)
+    underruns: int | None = Field(None, ge=0)
+    sequence_number: int | None = Field(None, ge=0)
+    jitter_samples: int | None = Field(None, ge=0, le=_SAMPLES_MAX)
+
+
+class _Close(_Message):
+    type: Literal["close"]
+
+
+_AnyMessage = Annotated[
+    _Start | _Text | _Flush | _End | _Cancel | _Report | _Close, Field(discriminator="type")
+]
+_MESSAGES: TypeAdapter[Any] = TypeAdapter(_AnyMessage)
+
+_EVENTS: Mapping[str, Callable[..., events.ClientEvent]] = {
+    "start": events.Start,
+    "text": events.Text,
+    "flush": events.Flush,
+    "end": events.End,
+    "cancel": events.Cancel,
+    "report": events.Report,
+    "close": events.Close,
+}
+
+
+def decode(message: str | bytes, settings: Settings) -> events.ClientEvent:
+    """Read one client message.
+
+    Raises ProtocolViolation if it is no JSON object of a known type, InvalidValue if a field is of
+    the wrong type or out of range, LimitExceeded if a name is too long.
+    """
+    if isinstance(message, bytes):
+        raise ProtocolViolation("binary messages are not taken from clients; send JSON text")
+    try:
+        # A lone surrogate cannot be UTF-8, so it would fail deep inside an engine.
+        parsed = _MESSAGES.validate_json(message.encode())
+    except UnicodeEncodeError as error:
+        raise ProtocolViolation(
+            f"the message has an unpaired surrogate at character {error.start}"
+        ) from None
+    except ValidationError as error:
+        raise _client_error(error) from None
+    fields = dict(parsed)
+    kind = fields.pop("type")
+    context = fields.get("context")
+    limit = settings.limits.context_id_chars_max
+    if context is not None and len(context) > limit:
+        raise LimitExceeded(
+            f"context: an id of {len(context)} characters; the limit is {limit}",
+            field="context",
+            limit=limit,
+        )
+    return _EVENTS[kind](**fields)
+
+
+_BOUNDS = ("ge", "le", "min_length", "max_length", "expected")
+
+
+def _client_error(error: ValidationError) -> ClientError:
+    """The first thing that is wrong, in words that name the field and the limit."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    kind = first["type"]
+    if kind == "json_invalid":
+        return ProtocolViolation(f"the message is no valid JSON: {first['ctx']['error']}")
+    if kind.startswith("union_tag"):
+        return ProtocolViolation(
+            f"type: expected one of {', '.join(_EVENTS)}", field="type", limit=", ".join(_EVENTS)
+        )
+    if len(first["loc"]) < 2:
+        return ProtocolViolation("the message is no JSON object with a type")
+    field = str(first["loc"][1])
+    context = first.get("ctx", {})
+    bounds = [
+        context[k] for k in ("ge", "le", "min_length", "max_length", "expected") if k in context
+    ]
+    return InvalidValue(
+        f"{field}: {first['msg'][0].lower()}{first['msg'][1:]}",
+        field=field,
+        limit=bounds[0] if bounds else None,
+    )
+
+
+def encode(event: events.ServerEvent, settings: Settings) -> str | bytes:
+    """One message for the client: bytes for audio, else JSON text."""
+    if isinstance(event, events.Audio):
+        return encode_audio(event)
+    return orjson.dumps(_ENCODERS[type(event)](event, settings)).decode()
+
+
+def encode_audio(event: events.Audio) -> bytes:
+    """The binary message of some frames."""
+    header = AudioHeader(
+        context_number=event.context_number,
+        generation=event.generation % GENERATION_MODULUS,
+        frame_duration_samples=event.frame_duration_samples,
+        sequence_number=event.sequence_number,
+        timestamp=event.timestamp_samples,
+        marker=event.marker,
+        last=event.last,
+    )
+    return pack_message(header, event.payloads)
+
+
+def _ready(event: events.Ready, settings: Settings) -> dict[str, object]:
+    limits = settings.limits
+    return {
+        "type": "ready",
+        "protocol": SUBPROTOCOL,
+        "session": event.session,
+        "server": f"voice-gateway/{__version__}",
+        "default_voice": event.default_voice,
+        "prebuffer_samples": round(settings.pacing.prebuffer_s * 48_000),
+        "limits": {
+            "contexts_max": limits.contexts_max,
+            "message_bytes_max": limits.message_bytes_max,
+            "messages_per_s_max": limits.messages_per_s_max,
+            "pending_text_chars_max": limits.pending_text_chars_max,
+            "idle_timeout_s": limits.idle_timeout_s,
+        },
+    }
+
+
+def _started(event: events.Started, _: Settings) -> dict[str, object]:
+    return {
+        "type": "started",
+        "context": event.context,
+        "context_number": event.context_number,
+        "generation": event.generation,
+        "voice": event.voice,
+        "language": event.language,
+        "speed": event.speed,
+        "codec": event.codec.name,
+        "sample_rate": event.codec.sample_rate,
+        "channels": 1,
+        "frame_duration_ms": event.codec.frame_duration_ms,
+        "bitrate": event.codec.bitrate if event.codec.name == "opus" else None,
+        "preskip_samples": event.preskip_samples,
+    }
+
+
+def _words(words: tuple[events.Word, ...]) -> list[dict[str, object]]:
+    return [
+        {
+            "text": word.text,
+            "start": word.start,
+            "end": word.end,
+            "timestamp": word.timestamp_samples,
+            "duration": word.duration_samples,
+        }
+        for word in words
+    ]
+
+
+def _chunk(event: events.ChunkStarted, _: Settings) -> dict[str, object]:
+    return {
+        "type": "chunk",
+        "context": event.context,
+        "generation": event.generation,
+        "chunk": event.chunk,
+        "text": event.text,
+        "start": event.start,
+        "end": event.end,
+        "timestamp": event.timestamp_samples,
+        "words": _words(event.words),
+    }
+
+
+def _words_timed(event: events.WordsTimed, _: Settings) -> dict[str, object]:
+    return {
+        "type": "words",
+        "context": event.context,
+        "generation": event.generation,
+        "chunk": event.chunk,
+        "words": _words(event.words),
+    }
+
+
+def _done(event: events.Done, _: Settings) -> dict[str, object]:
+    return {
+        "type": "done",
+        "context": event.context,
+        "generation": event.generation,
+        "duration_samples": event.duration_samples,
+        "frames": event.frames,
+        "text_offset": event.text_offset,
+    }
+
+
+def _cancelled(event: events.Cancelled, _: Settings) -> dict[str, object]:
+    heard = event.heard
+    return {
+        "type": "cancelled",
+        "context": event.context,
+        "generation": event.generation,
+        "heard": {
+            "text_offset": heard.text_offset,
+            "word": heard.word,
+            "played_samples": heard.played_samples,
+            "source": heard.source,
+        },
+        "open": event.open,
+    }
+
+
+def _with_details(
+    message: dict[str, object],
+    context: str | None,
+    field: str | None,
+    limit: float | str | None,
+) -> dict[str, object]:
+    details = {"context": context, "field": field, "limit": limit}
+    message.update((name, value) for name, value in details.items() if value is not None)
+    return message
+
+
+def _warned(event: events.Warned, _: Settings) -> dict[str, object]:
+    message: dict[str, object] = {
+        "type": "warning",
+        "code": event.code,
+        "message": event.message,
+    }
+    return _with_details(message, event.context, event.field, event.limit)
+
+
+def _failed(event: events.Failed, _: Settings) -> dict[str, object]:
+    error = event.error
+    message: dict[str, object] = {
+        "type": "error",
+        "code": error.code,
+        "message": error.message,
+        "fatal": event.fatal,
+    }
+    return _with_details(message, event.context, error.field, error.limit)
+
+
+_ENCODERS: Mapping[type, Callable[[Any, Settings], dict[str, object]]] = {
+    events.Ready: _ready,
+    events.Started: _started,
+    events.ChunkStarted: _chunk,
+    events.WordsTimed: _words_timed,
+    events.Done: _done,
+    events.Cancelled: _cancelled,
+    events.Warned: _warned,
+    events.Failed: _failed,
+}
