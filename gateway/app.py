@@ -1,0 +1,301 @@
+"""The composition root: everything is made here, and handed to whoever needs it.
+
+    /              the demo page                /healthz   the process lives
+    /v1/speak      WebSocket, voice.v1          /readyz    it can speak
+    /v1/voices     voices as JSON               /metrics   for Prometheus
+
+Sessions, engines and codecs do not know one another; this file lends each what it needs as plain
+callables.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+
+from gateway import __version__
+from gateway.codecs.catalog import make_codec
+from gateway.codecs.track import Track
+from gateway.engine.base import Engine
+from gateway.engine.cache import ChunkCache
+from gateway.engine.catalogue import Catalogue
+from gateway.engine.dispatcher import Dispatcher, Job
+from gateway.engine.espeak import EspeakEngine
+from gateway.errors import SetupError, Unavailable
+from gateway.ops.metrics import Metrics
+from gateway.session.connection import Connection, Services
+from gateway.session.endpoint import SpeakEndpoint
+from gateway.session.events import CodecOptions
+from gateway.session.protocol import Capabilities, Resolved
+from gateway.session.registry import Registry
+from gateway.session.ticker import Ticker
+from gateway.settings import Settings
+from gateway.text.chunker import Chunker
+
+logger = logging.getLogger(__name__)
+
+EngineFactory = Callable[[Settings], Engine | None]
+"""Makes an engine, or None if the settings switch it off."""
+
+ENGINES: dict[str, EngineFactory] = {
+    "espeak": lambda settings: (
+        EspeakEngine(settings.engine.espeak) if settings.engine.espeak.enabled else None
+    ),
+}
+"""The engines that can be loaded; an engine that cannot start here is reported and left out."""
+
+
+class Gateway:
+    """One process's gateway: made once, started inside a running loop."""
+
+    def __init__(self, settings: Settings, engines: Mapping[str, EngineFactory] = ENGINES) -> None:
+        self.settings = settings
+        self._factories = engines
+        self.metrics = Metrics()
+        self.registry: Registry[Connection] = Registry(settings.limits.sessions_max)
+        self.problems: dict[str, str] = {}
+        self._catalogue: Catalogue | None = None
+        self._dispatcher: Dispatcher | None = None
+        self._engines: tuple[Engine, ...] = ()
+        self._loading: asyncio.Task[None] | None = None
+        self._ticker: Ticker | None = None
+
+    # ── life ───────────────────────────────────────────────────────────────────────────────────
+
+    def start(self) -> None:
+        """Begin to load the engines; the port may answer meanwhile."""
+        self._ticker = Ticker(self.settings.server.tick_s, self.metrics.lateness)
+        self._loading = asyncio.create_task(self._load())
+        self.metrics.gauge("sessions_open", "Sessions open now", lambda: len(self.registry))
+        self.metrics.gauge(
+            "work_queued", "Pieces of work that wait for a lane", lambda: self.queued_work
+        )
+
+    async def _load(self) -> None:
+        engines = await asyncio.gather(*(self._start_engine(name) for name in self._factories))
+        self._engines = tuple(engine for engine in engines if engine is not None)
+        try:
+            catalogue = Catalogue(self._engines, self.settings.engine.default_voice)
+        except SetupError as error:
+            self.problems["voices"] = error.message
+            logger.error("%s", error.message)
+            return
+        engine_settings = self.settings.engine
+        self._dispatcher = Dispatcher(
+            self._engines,
+            catalogue.engine_of,
+            ChunkCache(engine_settings.cache_bytes_max),
+            self.metrics,
+            queue_max=engine_settings.queue_max,
+            retries_max=engine_settings.espeak.retries_max,
+        )
+        self._catalogue = catalogue
+
+    async def _start_engine(self, name: str) -> Engine | None:
+        engine = self._factories[name](self.settings)
+        if engine is None:
+            self.problems[name] = "switched off by the settings"
+            return None
+        try:
+            await asyncio.to_thread(engine.start)
+        except SetupError as error:
+            self.problems[name] = error.message
+            logger.warning("engine %s is not available: %s", name, error.message)
+            return None
+        return engine
+
+    async def loaded(self) -> None:
+        """Wait until the engines are loaded; raises Unavailable if there is no voice at all."""
+        assert self._loading is not None
+        await asyncio.shield(self._loading)
+        if self._catalogue is None:
+            raise Unavailable(f"no voice could be loaded: {'; '.join(self.problems.values())}")
+
+    async def close(self) -> None:
+        """End everything; idempotent."""
+        if self._loading is not None:
+            self._loading.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._loading
+        if self._ticker is not None:
+            self._ticker.close()
+        if self._dispatcher is not None:
+            await self._dispatcher.close()
+        for engine in self._engines:
+            await asyncio.to_thread(engine.close)
+
+    def begin_drain(self) -> None:
+        """Let nobody in, and let everybody finish their speech."""
+        self.registry.draining = True
+        for connection in self.registry.members:
+            connection.drain()
+
+    # ── what others read ───────────────────────────────────────────────────────────────────────
+
+    @property
+    def ready(self) -> bool:
+        """Whether a session that comes now can be served."""
+        return self._catalogue is not None and not self.registry.draining
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The voices; valid once ``loaded`` has returned."""
+        assert self._catalogue is not None
+        return self._catalogue
+
+    @property
+    def queued_work(self) -> int:
+        """Pieces of work that wait for a lane."""
+        return 0 if self._dispatcher is None else self._dispatcher.queued
+
+    def services(self) -> Services:
+        """What connections are lent; valid once ``loaded`` has returned."""
+        dispatcher = self._dispatcher
+        assert dispatcher is not None
+        assert self._ticker is not None
+        return Services(
+            settings=self.settings,
+            metrics=self.metrics,
+            ticker=self._ticker,
+            open_track=self._open_track,
+            submit=lambda request, track, deliver, fail: dispatcher.submit(
+                Job(request, track, deliver, fail)
+            ),
+            withdraw=dispatcher.withdraw,
+        )
+
+    def capabilities(self) -> Capabilities:
+        """What sessions are lent; valid once ``loaded`` has returned."""
+        return Capabilities(
+            resolve_voice=lambda voice, language: Resolved(
+                *self.catalogue.resolve(voice, language)
+            ),
+            check_codec=_preskip_of(self.settings),
+            make_chunker=lambda language: Chunker(self.settings.text, language),
+        )
+
+    def _open_track(self, options: CodecOptions) -> Track:
+        return Track(
+            make_codec(
+                options.name,
+                sample_rate=options.sample_rate,
+                frame_duration_ms=options.frame_duration_ms,
+                bitrate=options.bitrate,
+                settings=self.settings.audio,
+            )
+        )
+
+
+def _preskip_of(settings: Settings) -> Callable[[CodecOptions], int]:
+    @lru_cache(maxsize=256)
+    def preskip_samples(options: CodecOptions) -> int:
+        codec = make_codec(
+            options.name,
+            sample_rate=options.sample_rate,
+            frame_duration_ms=options.frame_duration_ms,
+            bitrate=options.bitrate,
+            settings=settings.audio,
+        )
+        return codec.info.preskip_samples
+
+    return preskip_samples
+
+
+# ── HTTP ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def demo_directory() -> Path | None:
+    """The demo page: inside an installed wheel, or beside the package in a checkout."""
+    package = Path(__file__).parent
+    for candidate in (package / "_demo", package.parent / "web" / "demo"):
+        if (candidate / "index.html").is_file():
+            return candidate
+    return None
+
+
+class _FreshFiles(StaticFiles):
+    """Static files that a browser asks about every time, so that an upgrade shows at once."""
+
+    def file_response(self, *args: object, **kwargs: object) -> Response:
+        response = super().file_response(*args, **kwargs)  # type: ignore[arg-type]
+        response.headers["cache-control"] = "no-cache"
+        return response
+
+
+async def _healthz(_: Request) -> Response:
+    return JSONResponse({"status": "ok", "version": __version__})
+
+
+async def _readyz(request: Request) -> Response:
+    gateway: Gateway = request.app.state.gateway
+    status = "ready" if gateway.ready else "draining" if gateway.registry.draining else "loading"
+    return JSONResponse(
+        {"status": status, "sessions": len(gateway.registry), "problems": gateway.problems},
+        status_code=200 if gateway.ready else 503,
+    )
+
+
+async def _metrics(request: Request) -> Response:
+    gateway: Gateway = request.app.state.gateway
+    text = await asyncio.to_thread(gateway.metrics.exposition)
+    return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+async def _voices(request: Request) -> Response:
+    gateway: Gateway = request.app.state.gateway
+    try:
+        await gateway.loaded()
+    except Unavailable as error:
+        return JSONResponse({"code": error.code, "message": error.message}, status_code=503)
+    catalogue = gateway.catalogue
+    return JSONResponse(
+        {
+            "default": catalogue.default_voice,
+            "voices": [asdict(voice) for voice in catalogue.voices],
+        }
+    )
+
+
+def create_app(settings: Settings, engines: Mapping[str, EngineFactory] = ENGINES) -> Starlette:
+    """The ASGI application; its engines load when its lifespan begins."""
+    gateway = Gateway(settings, engines)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        gateway.start()
+        try:
+            yield
+        finally:
+            await gateway.close()
+
+    routes: list[BaseRoute] = [
+        Route("/healthz", _healthz),
+        Route("/readyz", _readyz),
+        Route("/metrics", _metrics),
+        Route("/v1/voices", _voices),
+        WebSocketRoute("/v1/speak", SpeakEndpoint(gateway)),
+    ]
+    demo = demo_directory()
+    if settings.server.demo and demo is not None:
+        routes.append(Mount("/", _FreshFiles(directory=demo, html=True)))
+    middleware = []
+    if settings.server.allowed_origins:
+        middleware.append(
+            Middleware(CORSMiddleware, allow_origins=list(settings.server.allowed_origins))
+        )
+    app = Starlette(routes=routes, lifespan=lifespan, middleware=middleware)
+    app.state.gateway = gateway
+    return app

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from gateway.app import create_app
+from gateway.errors import SetupError
+from gateway.settings import Settings
+from tests.engine.scripted import ScriptedEngine
+from tests.shell.asgi import Client, running
+
+LOCKED = Settings(server={"api_keys": (SecretStr("k"),)})  # type: ignore[arg-type]
+
+
+async def refusal(client: Client) -> tuple[dict[str, Any], int]:
+    assert (await client.hear())["type"] == "websocket.accept"
+    error = await client.hear()
+    code = await client.hear()
+    await asyncio.wait_for(client.task, 5)
+    return error, code
+
+
+@pytest.mark.parametrize(
+    ("scope", "code", "close_code"),
+    [
+        ({"headers": []}, "unauthorized", 4401),
+        ({"headers": [(b"authorization", b"Bearer nonsense")]}, "unauthorized", 4401),
+        (
+            {"headers": [(b"origin", b"https://evil.example"), (b"host", b"localhost")]},
+            "forbidden_origin",
+            4403,
+        ),
+        (
+            {"headers": [(b"x-api-key", b"k")], "subprotocols": ["chat"]},
+            "protocol_violation",
+            1002,
+        ),
+    ],
+)
+async def test_a_refused_client_is_told_why(
+    scope: dict[str, Any], code: str, close_code: int
+) -> None:
+    async with running(LOCKED) as (app, gateway):
+        error, closed_with = await refusal(Client(app, **scope))
+        assert (error["type"], error["code"], error["fatal"]) == ("error", code, True)
+        assert closed_with == close_code
+        assert len(gateway.registry) == 0
+        assert f'refused_total{{code="{code}"}} 1.0' in gateway.metrics.exposition().decode()
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [
+        {"headers": [(b"authorization", b"Bearer k")]},
+        {"query_string": b"api_key=k"},
+        {"subprotocols": ["voice.v1", "bearer.k"]},
+        {"headers": [(b"x-api-key", b"k")], "subprotocols": []},
+    ],
+)
+async def test_the_right_key_opens_wherever_it_is_shown(scope: dict[str, Any]) -> None:
+    async with running(LOCKED) as (app, _):
+        client = Client(app, **scope)
+        await client.open()
+        await client.end()
+
+
+async def test_the_limit_of_sessions_is_named() -> None:
+    settings = Settings(limits={"sessions_max": 1})  # type: ignore[arg-type]
+    async with running(settings) as (app, _):
+        first = Client(app)
+        await first.open()
+        error, code = await refusal(Client(app))
+        assert (error["code"], error["limit"], code) == ("overloaded", 1, 1013)
+        await first.end()
+        again = Client(app)
+        await again.open()
+        await again.end()
+
+
+def http(app: Any) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway")
+
+
+async def test_health_readiness_voices_and_metrics() -> None:
+    async with running() as (app, gateway), http(app) as client:
+        assert (await client.get("/healthz")).json()["status"] == "ok"
+        assert (await client.get("/readyz")).json() == {
+            "status": "ready",
+            "sessions": 0,
+            "problems": {},
+        }
+        voices = (await client.get("/v1/voices")).json()
+        assert voices["default"] == "v"
+        assert [voice["id"] for voice in voices["voices"]] == ["v", "w"]
+        metrics = await client.get("/metrics")
+        assert "voice_gateway_sessions_open 0.0" in metrics.text
+        gateway.begin_drain()
+        response = await client.get("/readyz")
+        assert (response.status_code, response.json()["status"]) == (503, "draining")
+
+
+async def test_the_demo_page_is_served_and_asked_for_anew() -> None:
+    async with running() as (app, _), http(app) as client:
+        page = await client.get("/")
+        assert page.status_code == 200
+        assert "<title>" in page.text
+        assert page.headers["cache-control"] == "no-cache"
+
+
+async def test_the_demo_can_be_left_out() -> None:
+    settings = Settings(server={"demo": False})  # type: ignore[arg-type]
+    async with running(settings) as (app, _), http(app) as client:
+        assert (await client.get("/")).status_code == 404
+
+
+async def test_other_pages_may_read_the_voices_only_if_allowed() -> None:
+    settings = Settings(server={"allowed_origins": ("https://app.example",)})  # type: ignore[arg-type]
+    async with running(settings) as (app, _), http(app) as client:
+        for origin, allowed in (("https://app.example", True), ("https://evil.example", False)):
+            answer = await client.get("/v1/voices", headers={"origin": origin})
+            assert ("access-control-allow-origin" in answer.headers) is allowed
+
+
+class MuteEngine(ScriptedEngine):
+    def start(self) -> None:
+        raise SetupError("this engine is not installed")
+
+
+async def test_without_any_voice_the_gateway_says_what_is_wrong() -> None:
+    app = create_app(Settings(), {"mute": lambda _: MuteEngine(plans_ahead=False)})
+    async with app.router.lifespan_context(app), http(app) as client:
+        response = await client.get("/v1/voices")
+        assert response.status_code == 503
+        assert "this engine is not installed" in response.json()["message"]
+        assert (await client.get("/readyz")).status_code == 503
+        error, code = await refusal(Client(app))
+        assert (error["code"], code) == ("unavailable", 1013)
