@@ -18,11 +18,14 @@ from types import FrameType
 
 import orjson
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import CloseCode, Frame
 
 from gateway.app import Gateway, create_app
 from gateway.session.endpoint import ABORT_EXTENSION
-from gateway.settings import LogSettings, Settings
+from gateway.session.rate import TokenBucket
+from gateway.settings import LimitSettings, LogSettings, Settings
 
 logger = logging.getLogger("gateway.server")
 
@@ -31,14 +34,97 @@ HARD_MESSAGE_FACTOR = 4
 connection is closed with 1009 before the message is held in memory."""
 
 
+_PING_BURST_S = 10.0
+"""A client may save up pings for so long."""
+
+
+class HttpProtocol(H11Protocol):
+    """uvicorn's HTTP protocol, which waits for a request no longer than it should."""
+
+    limits = LimitSettings()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client connected: it must ask for something."""
+        super().connection_made(transport)
+        self.loop.call_later(self.limits.handshake_timeout_s, self._check_request)
+
+    def _check_request(self) -> None:
+        upgraded = self.transport.get_protocol() is not self
+        if self.cycle is None and not upgraded:
+            self.transport.abort()
+
+
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket protocol, which tells the application how to cut it."""
+    """uvicorn's WebSocket protocol, which tells the application how to cut it.
+
+    It also withstands what uvicorn does not: pings from a peer that takes no pongs, messages in
+    endless fragments, and peers that a close would wait for as they take no byte any more.
+    """
+
+    limits = LimitSettings()
+    _last_resort: asyncio.TimerHandle | None = None
+    _pings: TokenBucket | None = None
 
     async def run_asgi(self) -> None:
         """Run the application with the extension in its scope."""
         extensions: dict[str, object] = self.scope["extensions"]  # type: ignore[assignment]
         extensions[ABORT_EXTENSION] = self.transport.abort
         await super().run_asgi()
+        if self.disconnected:
+            return
+        # What the peer has not taken by then holds the connection open for nothing.
+        self._last_resort = self.loop.call_later(self.close_timeout, self.transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The transport is gone."""
+        if self._last_resort is not None:
+            self._last_resort.cancel()
+        super().connection_lost(exc)
+
+    def handle_ping(self) -> None:
+        """Answer; more than ``pings_per_s_max`` for long end the connection with 1008.
+
+        Their answers leave whether or not the peer reads, so they could pile up for ever.
+        """
+        if self.close_sent:
+            return
+        rate = self.limits.pings_per_s_max
+        if self._pings is None:
+            self._pings = TokenBucket(rate, rate * _PING_BURST_S, self.loop.time())
+        if self._pings.take(self.loop.time()) > 0:
+            self.conn.fail(CloseCode.POLICY_VIOLATION, f"more than {rate:g} pings a second")
+            self.handle_parser_exception()
+            return
+        super().handle_ping()
+
+    def keepalive_timeout(self) -> None:
+        """The peer answers no pings: whatever it has not taken, it will not take."""
+        super().keepalive_timeout()
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+
+    def handle_cont(self, event: Frame) -> None:
+        """A further fragment; too many of them end the connection with 1009."""
+        if self.close_sent:
+            return
+        if len(self.frames) >= self.limits.fragments_max:
+            reason = f"more than {self.limits.fragments_max} fragments"
+            self.conn.fail(CloseCode.MESSAGE_TOO_BIG, reason)
+            self.handle_parser_exception()
+            return
+        super().handle_cont(event)
+
+    def send_receive_event_to_app(self) -> None:
+        """A message is complete; text that is not UTF-8 ends the connection with 1007."""
+        if self.curr_msg_data_type == "text":
+            self.frames = [b"".join(self.frames)]
+            try:
+                self.frames[0].decode()
+            except UnicodeDecodeError:
+                self.conn.fail(CloseCode.INVALID_DATA, "text is not UTF-8")
+                self.handle_parser_exception()
+                return
+        super().send_receive_event_to_app()
 
 
 class Server(uvicorn.Server):
@@ -49,6 +135,14 @@ class Server(uvicorn.Server):
         self._gateway = gateway
         self._draining: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._at_once = False
+
+    async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        """End; after a second signal without any goodbye, but the engines are still closed."""
+        if self._at_once:
+            for connection in list(self.server_state.connections):
+                connection.transport.abort()
+        await super().shutdown(sockets)  # type: ignore[arg-type]
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         """Listen, and say where."""
@@ -63,8 +157,7 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal drains, the second ends at once.  Runs in the signal handler."""
         if self._loop is None or self._draining is not None or self.should_exit:
-            self.should_exit = True
-            self.force_exit = True
+            self._at_once = self.should_exit = True
             return
         self._loop.call_soon_threadsafe(self._begin_drain, signal.Signals(sig).name)
 
@@ -116,6 +209,11 @@ def configure_logging(settings: LogSettings) -> None:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
 
 
+def _limited(protocol: type[asyncio.Protocol], limits: LimitSettings) -> type[asyncio.Protocol]:
+    """uvicorn makes the protocols itself, so what they need to know is part of their class."""
+    return type(protocol.__name__, (protocol,), {"limits": limits})
+
+
 def make_server(settings: Settings) -> Server:
     """A server that is ready to ``serve``."""
     app = create_app(settings)
@@ -124,7 +222,8 @@ def make_server(settings: Settings) -> Server:
         app,
         host=server.host,
         port=server.port,
-        ws=WebSocketProtocol,
+        http=_limited(HttpProtocol, limits),
+        ws=_limited(WebSocketProtocol, limits),
         loop="uvloop" if sys.platform != "win32" else "asyncio",
         log_config=None,
         access_log=False,
@@ -134,7 +233,7 @@ def make_server(settings: Settings) -> Server:
         ws_max_size=limits.message_bytes_max * HARD_MESSAGE_FACTOR,
         ws_ping_interval=server.ping_interval_s,
         ws_ping_timeout=server.ping_timeout_s,
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=2,
     )
     return Server(config, app.state.gateway)
 

@@ -66,7 +66,16 @@ class LimitSettings(Section):
     contexts_max: int = Field(32, ge=1, le=1024, description="Open contexts of one session.")
     context_id_chars_max: int = Field(64, ge=8, le=256, description="Length of a context id.")
     message_bytes_max: int = Field(
-        65_536, ge=1024, description="One WebSocket message; larger ones close with 1009."
+        65_536, ge=1024, description="One message; four times as much closes with 1009."
+    )
+    fragments_max: int = Field(
+        1024, ge=1, description="Frames of one message; empty ones pass every limit of bytes."
+    )
+    pings_per_s_max: float = Field(
+        10.0, gt=0, description="Pings that are answered; ten times as many may come at once."
+    )
+    handshake_timeout_s: float = Field(
+        10.0, gt=0, description="A connection that sends no whole HTTP request is cut off."
     )
     messages_per_s_max: float = Field(
         500.0, gt=0, description="Sustained message rate; above it the socket is read slower."

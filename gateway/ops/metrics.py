@@ -13,6 +13,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from gateway.trace import Event, Record
 
+_CLOSE_CODES = {1000, 1001, 1002, 1003, 1005, 1006, 1007, 1008, 1009, 1011, 1012, 1013}
+_CLOSE_CODES |= {4401, 4403, 4408}
+"""A client may close with any of 2,000 codes; these are told apart."""
+
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
@@ -67,7 +71,8 @@ class Metrics:
 
     def session_closed(self, close_code: int) -> None:
         """A session ended."""
-        self._closed.labels(str(close_code)).inc()
+        code = str(close_code) if close_code in _CLOSE_CODES else "other"
+        self._closed.labels(code).inc()
 
     def client_error(self, code: str, limit: str | None) -> None:
         """A message was answered with an error; ``limit`` names what it ran into."""

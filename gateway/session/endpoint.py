@@ -62,6 +62,7 @@ class SpeakEndpoint:
         try:
             self._check(scope, offered, chosen)
             await self._host.loaded()
+            self._host.registry.check_room()  # others came in while the engines were loading
         except GatewayError as error:
             await self._refuse(error, send)
             return

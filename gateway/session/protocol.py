@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 
 from gateway.errors import (
-    ClientError,
     Draining,
     GatewayError,
     LimitExceeded,
     ProtocolViolation,
-    Unavailable,
 )
 from gateway.media import EncodedFrame
 from gateway.session.events import (
@@ -101,6 +100,7 @@ class Session:
             capabilities.make_chunker,
             self.trace,
             self._outputs.append,
+            count(),
         )
 
     # ── what a shell reads ─────────────────────────────────────────────────────────────────────
@@ -156,7 +156,7 @@ class Session:
                     self._receive_cancel(event, now)
                 case Close():
                     self._receive_close(now)
-        except (ClientError, Unavailable) as error:
+        except GatewayError as error:
             self.receive_client_error(error, now, getattr(event, "context", None))
         self._settle(now)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from gateway.session.events import CodecOptions, Output
@@ -43,3 +43,6 @@ class Surroundings:
     make_chunker: MakeChunker
     trace: Trace
     emit: Callable[[Output], None]
+    chunk_numbers: Iterator[int]
+    """Counts for the whole session, as a context's name may be used again: a chunk of the old one
+    may still be at the engine then."""

@@ -44,6 +44,10 @@ from gateway.session.states import (
 from gateway.synthesis import EncodedRendering, RequestId, SynthesisRequest, TextChunk
 from gateway.trace import Event
 
+_SKIPPED_MAX = 4
+"""Chunks in which nothing can be spoken that are passed over at a time.  100,000 characters of
+punctuation take a second; the other sessions are served in between."""
+
 
 class Utterance:
     """One context of a session."""
@@ -54,7 +58,6 @@ class Utterance:
         self._around = around
         self._text = Machine(TEXT, TextState.EMPTY)
         self._audio = Machine(AUDIO, AudioState.SILENT)
-        self._chunk_count = 0
         self._begin_generation()
 
     def _begin_generation(self) -> None:
@@ -70,6 +73,7 @@ class Utterance:
         self._in_flight: TextChunk | None = None
         self._words: ChunkWords | None = None
         self._finishing = False
+        self._skipping = False
         self._track_open = False
         self._talkspurt_open = False
         self._talkspurt_requested_at = 0.0
@@ -284,6 +288,8 @@ class Utterance:
         """When the chunker may give a chunk that it does not give now."""
         if self._in_flight is not None or self._finishing or not self._chunker.pending_chars:
             return None
+        if self._skipping:
+            return now
         ahead_s = self._ahead_s(now)
         text = self._around.text
         if ahead_s > self._request_ahead_s:
@@ -321,7 +327,10 @@ class Utterance:
             self._fire_audio(AudioInput.PLAYOUT_BEGAN, now)
 
     def _request_next(self, now: float) -> None:
-        while self._in_flight is None and not self._finishing:
+        self._skipping = False
+        for _ in range(_SKIPPED_MAX):
+            if self._in_flight is not None or self._finishing:
+                return
             ahead_s = self._ahead_s(now)
             if ahead_s > self._request_ahead_s:
                 return
@@ -333,8 +342,9 @@ class Utterance:
                 return
             if chunk.spoken:
                 self._request(chunk, now)
-            else:
-                self._text_offset = chunk.source_end
+                return
+            self._text_offset = chunk.source_end
+        self._skipping = True
 
     def _request(self, chunk: TextChunk, now: float) -> None:
         if not self._track_open:
@@ -346,8 +356,7 @@ class Utterance:
             self._talkspurt_requested_at = now
         self._in_flight = chunk
         self._words = None
-        number = self._chunk_count
-        self._chunk_count += 1
+        number = next(self._around.chunk_numbers)
         dry_at = self._playout.dry_at
         if dry_at is None:
             deadline = now + self._around.pacing.first_audio_budget_s
