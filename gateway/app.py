@@ -79,6 +79,7 @@ class Gateway:
         """Begin to load the engines; the port may answer meanwhile."""
         self._ticker = Ticker(self.settings.server.tick_s, self.metrics.lateness)
         self._loading = asyncio.create_task(self._load())
+        self._drain_began = asyncio.get_running_loop().create_future()
         self.metrics.gauge("sessions_open", "Sessions open now", lambda: len(self.registry))
         self.metrics.gauge(
             "work_queued", "Pieces of work that wait for a lane", lambda: self.queued_work
@@ -118,9 +119,16 @@ class Gateway:
         return engine
 
     async def loaded(self) -> None:
-        """Wait until the engines are loaded; raises Unavailable if there is no voice at all."""
+        """Wait until the engines are loaded; raises Unavailable if there is no voice at all.
+
+        Raises Draining if the gateway shuts down meanwhile.
+        """
         assert self._loading is not None
-        await asyncio.shield(self._loading)
+        if not self._loading.done():
+            await asyncio.wait(
+                (self._loading, self._drain_began), return_when=asyncio.FIRST_COMPLETED
+            )
+            self.registry.check_room()
         if self._catalogue is None:
             raise Unavailable(f"no voice could be loaded: {'; '.join(self.problems.values())}")
 
@@ -140,6 +148,8 @@ class Gateway:
     def begin_drain(self) -> None:
         """Let nobody in, and let everybody finish their speech."""
         self.registry.draining = True
+        if not self._drain_began.done():
+            self._drain_began.set_result(None)
         for connection in self.registry.members:
             connection.drain()
 
@@ -149,6 +159,15 @@ class Gateway:
     def ready(self) -> bool:
         """Whether a session that comes now can be served."""
         return self._catalogue is not None and not self.registry.draining
+
+    @property
+    def status(self) -> str:
+        """``loading``, ``ready``, ``failed`` (nothing to speak with) or ``draining``."""
+        if self.registry.draining:
+            return "draining"
+        if self._catalogue is not None:
+            return "ready"
+        return "failed" if self._loading is not None and self._loading.done() else "loading"
 
     @property
     def catalogue(self) -> Catalogue:
@@ -241,9 +260,8 @@ async def _healthz(_: Request) -> Response:
 
 async def _readyz(request: Request) -> Response:
     gateway: Gateway = request.app.state.gateway
-    status = "ready" if gateway.ready else "draining" if gateway.registry.draining else "loading"
     return JSONResponse(
-        {"status": status, "sessions": len(gateway.registry), "problems": gateway.problems},
+        {"status": gateway.status, "sessions": len(gateway.registry), "problems": gateway.problems},
         status_code=200 if gateway.ready else 503,
     )
 

@@ -23,11 +23,13 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import CloseCode, Frame
 
 from gateway.app import Gateway, create_app
-from gateway.session.endpoint import ABORT_EXTENSION
+from gateway.session.endpoint import EXTENSION
 from gateway.session.rate import TokenBucket
 from gateway.settings import LimitSettings, LogSettings, Settings
 
 logger = logging.getLogger("gateway.server")
+
+_SWITCH_INTERVAL_S = 0.0005
 
 HARD_MESSAGE_FACTOR = 4
 """Up to this many times ``message_bytes_max`` a message is answered with an error; beyond it the
@@ -68,7 +70,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     async def run_asgi(self) -> None:
         """Run the application with the extension in its scope."""
         extensions: dict[str, object] = self.scope["extensions"]  # type: ignore[assignment]
-        extensions[ABORT_EXTENSION] = self.transport.abort
+        extensions[EXTENSION] = {"abort": self.transport.abort, "send": self.send}
         await super().run_asgi()
         if self.disconnected:
             return
@@ -241,6 +243,8 @@ def make_server(settings: Settings) -> Server:
 def serve(settings: Settings) -> int:
     """Serve until a signal ends it; returns the exit status."""
     configure_logging(settings.log)
+    # Lane threads give the interpreter back to the loop after this long; by default after 5 ms.
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     server = make_server(settings)
     try:
         server.run()

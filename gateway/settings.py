@@ -12,9 +12,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -24,6 +24,18 @@ from pydantic_settings import (
 from gateway.settings_sources import Layers
 
 CONFIG_FILE = "voice-gateway.toml"
+
+
+def _checked_key(key: SecretStr) -> SecretStr:
+    text = key.get_secret_value()
+    if not text or not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("a key is printable ASCII without spaces, as it travels in headers")
+    return key
+
+
+ApiKey = Annotated[SecretStr, AfterValidator(_checked_key)]
+Origin = Annotated[str, AfterValidator(lambda origin: origin.rstrip("/"))]
+"""Browsers send an origin without a path, so a slash at its end would match nothing."""
 
 
 class Section(BaseModel):
@@ -37,10 +49,10 @@ class ServerSettings(Section):
 
     host: str = Field("127.0.0.1", description="Address to listen on; loopback unless you choose.")
     port: int = Field(8000, ge=0, le=65535, description="TCP port; 0 lets the system choose.")
-    api_keys: tuple[SecretStr, ...] = Field(
+    api_keys: tuple[ApiKey, ...] = Field(
         (), description="Keys that clients must show; none means that everybody may connect."
     )
-    allowed_origins: tuple[str, ...] = Field(
+    allowed_origins: tuple[Origin, ...] = Field(
         (),
         description="Browser origins besides the gateway's own; '*' allows every page.",
     )
@@ -183,7 +195,7 @@ class EspeakSettings(Section):
         description="Processes; espeak-ng is not thread-safe, so each speaks one chunk at a time.",
     )
     timeout_s: float = Field(
-        5.0, gt=0, description="A worker that gives no audio for this long is replaced."
+        2.0, gt=0, description="A worker that gives no audio for this long is replaced."
     )
     block_ms: int = Field(
         100, ge=10, le=1000, description="Length of the PCM blocks that workers hand over."

@@ -1,19 +1,19 @@
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from gateway.access import check_key, check_origin, offered_keys
 from gateway.errors import ForbiddenOrigin, Unauthorized
 from gateway.settings import ServerSettings
 
 OPEN = ServerSettings()
-LOCKED = ServerSettings(api_keys=(SecretStr("first"), SecretStr("s€cond")))
+LOCKED = ServerSettings(api_keys=(SecretStr("first"), SecretStr("second")))
 
 
 def test_without_keys_everybody_may_connect() -> None:
     check_key([], OPEN)
 
 
-@pytest.mark.parametrize("offered", [["first"], ["wrong", "s€cond"]])
+@pytest.mark.parametrize("offered", [["first"], ["wrong", "second"]])
 def test_any_right_key_opens(offered: list[str]) -> None:
     check_key(offered, LOCKED)
 
@@ -56,3 +56,14 @@ def test_allowed_origins_pass() -> None:
         "https://app.example", "h", ServerSettings(allowed_origins=("https://app.example",))
     )
     check_origin("https://any.example", "h", ServerSettings(allowed_origins=("*",)))
+
+
+@pytest.mark.parametrize("key", ["", "schlüssel", "two words", "tab\t"])
+def test_a_key_that_cannot_travel_in_a_header_is_refused(key: str) -> None:
+    with pytest.raises(ValidationError, match="printable ASCII"):
+        ServerSettings(api_keys=(SecretStr(key),))
+
+
+def test_a_slash_at_the_end_of_an_origin_does_not_matter() -> None:
+    settings = ServerSettings(allowed_origins=("https://app.example/",))
+    check_origin("https://app.example", "h", settings)

@@ -76,6 +76,7 @@ class Context:
         self.done: Done | None = None
         """Set once everything was sent."""
         self._session = session
+        self._decoder = StreamDecoder(started)
         self._mailbox: Mailbox[ContextEvent] = Mailbox(queue_max, session.receive_room)
         self._reports_itself = report
         self._last_report: PlayoutReport | None = None
@@ -215,9 +216,9 @@ class Context:
 
         Begins where the speech begins (the codec's pre-skip is dropped); a few milliseconds of the
         codec's padding may follow its end.  Raises the gateway's errors, also those that cost only
-        one chunk.
+        one chunk: call it again to hear what follows.
         """
-        decoder = StreamDecoder(self.started)
+        decoder = self._decoder
         async for event in self:
             if isinstance(event, ServerError):
                 raise event.exception()

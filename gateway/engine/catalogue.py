@@ -17,8 +17,8 @@ class Catalogue:
         self._listed = [voice for engine in engines for voice in engine.info.voices]
         if not self._listed:
             raise SetupError(
-                "no voice: no engine could be started; "
-                "install the embedded one with: pip install 'voice-gateway[espeak]'"
+                "no voice: no engine could be started; install the embedded one with "
+                "pip install 'voice-gateway[espeak]', or switch an engine on in the settings"
             )
         self._by_id: dict[str, tuple[Voice, Engine]] = {}
         for engine in engines:

@@ -125,7 +125,7 @@ class Connection:
         self._abort = abort
         self._loop = asyncio.get_running_loop()
         self._tracks: dict[tuple[str, int], Any] = {}
-        self._backlog: deque[AsgiMessage] = deque()
+        self._backlog: deque[tuple[AsgiMessage, int]] = deque()
         self._backlog_bytes = 0
         self._sending: asyncio.Task[None] | None = None
         self._close_code: int | None = None
@@ -240,14 +240,20 @@ class Connection:
             self._services.ticker.arm(self, when)
 
     def _crash(self) -> None:
-        trace_dir: Path | None = self._services.settings.log.trace_dir
-        if trace_dir is not None:
-            trace = self.session.trace.to_json_lines()
-            (trace_dir / f"{self.session.id}.jsonl").write_text(trace)
         self._services.ticker.disarm(self)
         failure = GatewayError("the gateway made a mistake; this session ends")
         self._put(self._wire.encode(events.Failed(failure, fatal=True), self._services.settings))
         self._end(CLOSE_INTERNAL_ERROR, "internal error")
+        self._keep_trace(self._services.settings.log.trace_dir)
+
+    def _keep_trace(self, trace_dir: Path | None) -> None:
+        if trace_dir is None:
+            return
+        path = trace_dir / f"{self.session.id}.jsonl"
+        try:
+            path.write_text(self.session.trace.to_json_lines())
+        except OSError as error:
+            logger.error("the trace of session %s is lost: %s", self.session.id, error)
 
     # ── what comes out of the session ──────────────────────────────────────────────────────────
 
@@ -298,7 +304,7 @@ class Connection:
         if self._lost:
             return
         if self._sending is not None:
-            self._backlog.append(message)
+            self._backlog.append((message, size))
             self._backlog_bytes += size
             if self._backlog_bytes > self._services.settings.limits.send_buffer_bytes_max:
                 self._give_up("send_buffer_bytes_max")
@@ -322,14 +328,15 @@ class Connection:
             async with asyncio.timeout(self._services.settings.limits.send_timeout_s):
                 await blocked
             while self._backlog:
+                message, size = self._backlog.popleft()
+                self._backlog_bytes -= size
                 async with asyncio.timeout(self._services.settings.limits.send_timeout_s):
-                    await self._send(self._backlog.popleft())
+                    await self._send(message)
         except TimeoutError:
             self._give_up("send_timeout_s")
         except Exception:
             self._lost = True
         finally:
-            self._backlog_bytes = 0
             self._sending = None
 
     def _give_up(self, limit: str) -> None:

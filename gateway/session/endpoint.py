@@ -21,8 +21,9 @@ from gateway.session.registry import Registry, new_session_id
 from gateway.settings import Settings
 from gateway.wire import voice_v1
 
-ABORT_EXTENSION = "voice_gateway.abort"
-"""Where our server puts the function that cuts a transport (gateway/server.py)."""
+EXTENSION = "voice_gateway"
+"""Where our server puts ``abort``, which cuts the transport, and its own ``send``, which the
+framework would wrap in a coroutine for each message (gateway/server.py)."""
 
 
 class Host(Protocol):
@@ -99,7 +100,9 @@ class SpeakEndpoint:
         session = Session(
             new_session_id(), self._host.settings, capabilities, now, self._host.metrics.observe
         )
-        abort: Callable[[], None] = scope.get("extensions", {}).get(ABORT_EXTENSION, _no_abort)
+        hooks: dict[str, Any] = scope.get("extensions", {}).get(EXTENSION, {})
+        abort: Callable[[], None] = hooks.get("abort", _no_abort)
+        send = hooks.get("send", send)
         connection = Connection(session, voice_v1, services, receive, send, abort)
         self._host.registry.add(session.id, connection)
         return connection

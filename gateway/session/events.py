@@ -81,7 +81,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Finish what was ended, then close."""
+    """End every context, finish their speech, then close."""
 
 
 ClientEvent = Start | Text | Flush | End | Cancel | Report | Close

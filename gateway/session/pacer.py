@@ -68,11 +68,6 @@ class Pacer:
         """Seconds of audio that wait here."""
         return seconds(len(self._queue) * self._frame_samples)
 
-    @property
-    def talkspurt_open(self) -> bool:
-        """Whether frames were queued after the last end of a talkspurt."""
-        return self._talkspurt_open
-
     def push(self, payloads: list[bytes], ends_talkspurt: bool) -> None:
         """Queue encoded frames; the last one ends the talkspurt if ``ends_talkspurt``."""
         for payload in payloads:
@@ -83,10 +78,6 @@ class Pacer:
             payload, flags = self._queue[-1]
             self._queue[-1] = (payload, flags | LAST)
             self._talkspurt_open = False
-
-    def clear(self) -> None:
-        """Forget everything that waits."""
-        self._queue.clear()
 
     def due_at(self, lead_s: float, now: float) -> float | None:
         """When the next message should leave; None if nothing waits."""

@@ -331,9 +331,13 @@ class Session:
             utterance.receive_report(event, now)
 
     def _receive_close(self, now: float) -> None:
-        if not self._machine.allows(SessionInput.CLOSE_ASKED):
+        if self._machine.allows(SessionInput.CLOSE_ASKED):
+            self._fire(SessionInput.CLOSE_ASKED, now)
+        elif not self._draining:
             raise ProtocolViolation("close: the session is closing already")
-        self._fire(SessionInput.CLOSE_ASKED, now)
+        self._end_contexts(now)
+
+    def _end_contexts(self, now: float) -> None:
         for utterance in tuple(self._contexts.values()):
             utterance.end_if_open(now)
 
@@ -350,8 +354,10 @@ class Session:
             self._fire(SessionInput.LAST_CONTEXT_GONE, now)
         if self.state is not SessionState.CLOSING:
             return
-        quiet = self._draining and now >= self._active_at + _DRAIN_QUIET_S and not self.speaking
-        if quiet or not self._contexts:
+        quiet = now >= self._active_at + _DRAIN_QUIET_S and not self.speaking
+        if self._draining and quiet:
+            self._end_contexts(now)  # speaks the last words, which waited for more text
+        if not self._contexts or (self._draining and quiet and not self.speaking):
             self._end(*self._closing, now)
 
     def _end(self, code: int, reason: str, now: float) -> None:

@@ -71,6 +71,7 @@ class Utterance:
         self._playout = Playout(round(pacing.prebuffer_s * 48_000))
         self._heard = HeardWords()
         self._in_flight: TextChunk | None = None
+        self._requested: RequestId | None = None
         self._words: ChunkWords | None = None
         self._finishing = False
         self._skipping = False
@@ -228,6 +229,7 @@ class Utterance:
         elif words:
             self._emit(WordsTimed(self.context, self.generation, number, words))
         self._speech_end_samples = rendered.end_samples
+        self._heard.forget_before(self._playout.played(now))
         self._push(rendered.frames, ends_talkspurt=False)
         if rendered.final:
             self._chunk_over(chunk, now)
@@ -256,7 +258,8 @@ class Utterance:
         self._advance(now)
 
     def _chunk_of(self, request: RequestId) -> TextChunk | None:
-        return self._in_flight if request.generation == self.generation else None
+        """The chunk in flight, if ``request`` asked for it."""
+        return self._in_flight if request == self._requested else None
 
     def _chunk_over(self, chunk: TextChunk, now: float) -> None:
         self._in_flight = None
@@ -276,21 +279,21 @@ class Utterance:
 
     def next_timer(self, now: float) -> float | None:
         """When ``handle_timer`` should be called next; None: only an input changes anything."""
-        due_at = self._pacer.due_at(self._playout.lead_s(now), now)
+        lead_s = self._playout.lead_s(now)
+        due_at = self._pacer.due_at(lead_s, now)
         due_at = _earliest(due_at, self._playout.dry_at)
         due_at = _earliest(due_at, self._forget_at)
-        return _earliest(due_at, self._next_request_at(now))
+        return _earliest(due_at, self._next_request_at(lead_s + self._pacer.queued_s, now))
 
     def _ahead_s(self, now: float) -> float:
         return self._playout.lead_s(now) + self._pacer.queued_s
 
-    def _next_request_at(self, now: float) -> float | None:
+    def _next_request_at(self, ahead_s: float, now: float) -> float | None:
         """When the chunker may give a chunk that it does not give now."""
         if self._in_flight is not None or self._finishing or not self._chunker.pending_chars:
             return None
         if self._skipping:
             return now
-        ahead_s = self._ahead_s(now)
         text = self._around.text
         if ahead_s > self._request_ahead_s:
             return now + ahead_s - self._request_ahead_s
@@ -322,7 +325,6 @@ class Utterance:
             else:
                 self._around.trace.add(now, Event.UNDERRUN, context=self.context)
                 self._fire_audio(AudioInput.RAN_DRY, now)
-            self._heard.forget_before(self._playout.played(now))
         elif self._playout.playing and not sounding:
             self._fire_audio(AudioInput.PLAYOUT_BEGAN, now)
 
@@ -363,6 +365,7 @@ class Utterance:
         else:
             deadline = dry_at + self._pacer.queued_s
         request_id = RequestId(self._around.session, self.context, self.generation, number)
+        self._requested = request_id
         self._around.trace.add(
             now,
             Event.CHUNK_REQUESTED,

@@ -14,9 +14,7 @@ from websockets.typing import Subprotocol
 from gateway.wire.audio_header import unpack_message
 from tests.e2e.conftest import GatewayProcess
 
-pytestmark = [
-    pytest.mark.timeout(60),
-]
+pytestmark = pytest.mark.timeout(60)
 
 TEXT = "You can interrupt me at any time, even in the middle of this sentence, and I am silent. "
 ROUNDS = 25

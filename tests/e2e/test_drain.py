@@ -19,9 +19,7 @@ from gateway.errors import Draining
 from tests.e2e.conftest import GatewayProcess, start_gateway
 from tests.e2e.raw_websocket import RawWebSocket
 
-pytestmark = [
-    pytest.mark.timeout(60),
-]
+pytestmark = pytest.mark.timeout(60)
 
 ENDLESS = "It goes on and on, and nobody knows when it will be over. " * 100
 

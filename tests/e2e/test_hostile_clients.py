@@ -34,9 +34,7 @@ from tests.e2e.raw_websocket import (
     upgrade_request,
 )
 
-pytestmark = [
-    pytest.mark.timeout(60),
-]
+pytestmark = pytest.mark.timeout(60)
 
 SENTENCE = "This sentence is read aloud to somebody who does not care for it. "
 MEBIBYTE = 1 << 20

@@ -312,6 +312,36 @@ def test_a_draining_session_opens_nothing_and_ends_when_quiet() -> None:
     hand.run_until(2.0)
     assert hand.take(events.EndSession) == []
     hand.run_until(4.0)
+    hand.finished(4.0)
+    hand.run_until(5.0)
+    assert hand.take_one(events.EndSession).code == 1012
+
+
+def test_the_last_words_are_spoken_before_a_drain_ends() -> None:
+    hand = Hand()
+    hand.client(events.Start("c"), 1.0)
+    hand.client(events.Text("c", "The tail has no end"), 1.0)
+    hand.session.receive_drain(1.1)
+    hand.drain()
+    hand.run_until(2.5)
+    assert hand.take_one(events.Synthesize).request.chunk.source == "The tail has no"
+    hand.run_until(4.0)
+    assert hand.take(events.EndSession) == []
+
+
+def test_a_client_may_close_while_the_gateway_drains() -> None:
+    hand = Hand()
+    hand.client(events.Start("c"), 1.0)
+    hand.client(events.Text("c", "The tail has no end"), 1.0)
+    hand.session.receive_drain(1.1)
+    hand.client(events.Close(), 1.2)
+    assert hand.take(events.Failed) == []
+    request = hand.take_one(events.Synthesize).request
+    assert request.chunk.source == "The tail has no end"
+    hand.rendered(request.id, 5, 1.3)
+    hand.finished(1.3)
+    assert hand.take_one(events.Done).text_offset == 19
+    hand.run_until(3.0)
     assert hand.take_one(events.EndSession).code == 1012
 
 

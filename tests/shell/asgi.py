@@ -11,7 +11,7 @@ import orjson
 from starlette.applications import Starlette
 
 from gateway.app import Gateway, create_app
-from gateway.session.endpoint import ABORT_EXTENSION
+from gateway.session.endpoint import EXTENSION
 from gateway.settings import Settings
 from gateway.wire.audio_header import AudioHeader, unpack_message
 from tests.engine.scripted import ScriptedEngine
@@ -27,13 +27,14 @@ class Client:
         self.reading.set()
         self.aborted = asyncio.Event()
         self.sent_by_gateway = 0
+        self.send_delay_s = 0.0
         self._scope = {
             "type": "websocket",
             "path": "/v1/speak",
             "query_string": b"",
             "headers": [],
             "subprotocols": ["voice.v1"],
-            "extensions": {ABORT_EXTENSION: self.abort},
+            "extensions": {EXTENSION: {"abort": self.abort}},
             **scope,
         }
         self._inbox.put_nowait({"type": "websocket.connect"})
@@ -41,6 +42,8 @@ class Client:
 
     async def _send(self, message: Any) -> None:
         await self.reading.wait()
+        if self.send_delay_s:
+            await asyncio.sleep(self.send_delay_s)
         if self.aborted.is_set():
             raise OSError("the transport is gone")
         self.sent_by_gateway += 1

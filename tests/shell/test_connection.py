@@ -137,6 +137,48 @@ async def test_our_own_mistake_ends_one_session_with_1011_and_a_trace(
         await other.end()
 
 
+async def test_a_trace_that_cannot_be_written_costs_only_the_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = make_settings(log={"trace_dir": tmp_path / "missing"})
+    async with running(settings) as (app, _):
+        victim, other = Client(app), Client(app)
+        await victim.open()
+        await other.open()
+        other.say(type="start", codec="pcm")
+        await other.hear()
+
+        def broken(self: Session, event: object, now: float) -> None:
+            raise AssertionError("an invariant does not hold")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Session, "receive_event", broken)
+            victim.say(type="flush")
+            assert (await victim.hear())["code"] == "internal_error"
+            assert await victim.hear() == 1011
+        await victim.end()
+        assert "is lost" in caplog.text
+        other.say(type="text", text="Hi. ")
+        other.say(type="end")
+        await other.hear_until("done")
+        await other.end()
+
+
+async def test_a_slow_client_that_keeps_up_is_not_cut_off() -> None:
+    settings = make_settings(limits={"send_buffer_bytes_max": 16_384})
+    async with running(settings) as (app, _):
+        client = Client(app)
+        client.send_delay_s = 0.001
+        await client.open()
+        for number in range(300):
+            client.say(type="flush", context=f"no-such-context-{number}")
+            await asyncio.sleep(0.001)
+        heard = [await client.hear() for _ in range(300)]
+        assert {message["code"] for message in heard} == {"protocol_violation"}
+        assert not client.aborted.is_set()
+        await client.end()
+
+
 async def test_a_flood_of_messages_is_read_slower_and_loses_nothing() -> None:
     settings = make_settings(limits={"messages_per_s_max": 200.0, "messages_burst_max": 10})
     async with running(settings) as (app, gateway):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 import httpx
@@ -125,6 +126,24 @@ async def test_other_pages_may_read_the_voices_only_if_allowed() -> None:
             assert ("access-control-allow-origin" in answer.headers) is allowed
 
 
+async def test_a_client_that_waits_for_the_engines_is_told_of_a_drain() -> None:
+    loading = threading.Event()
+
+    class SlowEngine(ScriptedEngine):
+        def start(self) -> None:
+            assert loading.wait(10)
+
+    app = create_app(Settings(), {"slow": lambda _: SlowEngine(plans_ahead=False)})
+    async with app.router.lifespan_context(app), http(app) as client:
+        waiting = Client(app)
+        assert (await waiting.hear())["type"] == "websocket.accept"
+        assert (await client.get("/readyz")).json()["status"] == "loading"
+        app.state.gateway.begin_drain()
+        assert (await waiting.hear())["code"] == "draining"
+        assert await waiting.hear() == 1012
+        loading.set()
+
+
 class MuteEngine(ScriptedEngine):
     def start(self) -> None:
         raise SetupError("this engine is not installed")
@@ -136,6 +155,7 @@ async def test_without_any_voice_the_gateway_says_what_is_wrong() -> None:
         response = await client.get("/v1/voices")
         assert response.status_code == 503
         assert "this engine is not installed" in response.json()["message"]
-        assert (await client.get("/readyz")).status_code == 503
+        readiness = await client.get("/readyz")
+        assert (readiness.status_code, readiness.json()["status"]) == (503, "failed")
         error, code = await refusal(Client(app))
         assert (error["code"], code) == ("unavailable", 1013)

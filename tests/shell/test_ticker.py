@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from gateway.session.ticker import Ticker
 
 
@@ -49,6 +51,22 @@ async def test_a_member_that_was_disarmed_is_not_called() -> None:
     ticker.disarm(gone)
     await asyncio.wait_for(other.called.wait(), 5)
     assert gone.times == []
+
+
+async def test_a_member_that_fails_takes_nobody_with_it(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Member):
+        def handle_tick(self, now: float) -> None:
+            raise OSError("broken")
+
+    loop = asyncio.get_running_loop()
+    ticker, broken, other, later = Ticker(0.005, lambda s: None), Broken(), Member(), Member()
+    due = loop.time() + 0.01
+    for member in (broken, other):
+        ticker.arm(member, due)
+    ticker.arm(later, due + 0.02)
+    await asyncio.wait_for(other.called.wait(), 5)
+    await asyncio.wait_for(later.called.wait(), 5)
+    assert "a member of the ticker failed" in caplog.text
 
 
 async def test_a_far_time_is_looked_at_again_within_the_horizon() -> None:
