@@ -70,12 +70,26 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     async def run_asgi(self) -> None:
         """Run the application with the extension in its scope."""
         extensions: dict[str, object] = self.scope["extensions"]  # type: ignore[assignment]
-        extensions[EXTENSION] = {"abort": self.transport.abort, "send": self.send}
+        extensions[EXTENSION] = {"abort": self.transport.abort, "write": self.write}
         await super().run_asgi()
         if self.disconnected:
             return
         # What the peer has not taken by then holds the connection open for nothing.
         self._last_resort = self.loop.call_later(self.close_timeout, self.transport.abort)
+
+    def write(self, message: str | bytes) -> bool:
+        """Send a message now, or return False if one must wait for the socket: use ``send`` then.
+
+        ASGI's ``send`` costs a coroutine and a dict for each message.
+        """
+        if not self.writable.is_set() or self.disconnected or self.close_sent:
+            return False
+        if isinstance(message, bytes):
+            self.conn.send_binary(message)
+        else:
+            self.conn.send_text(message.encode())
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The transport is gone."""

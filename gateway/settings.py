@@ -66,7 +66,7 @@ class ServerSettings(Section):
         20.0, gt=0, le=600, description="A peer silent for this long after a ping is gone."
     )
     tick_s: float = Field(
-        0.005, ge=0.001, le=0.02, description="Granularity of the shared pacing tick."
+        0.003, ge=0.001, le=0.02, description="Granularity of the shared pacing tick."
     )
     demo: bool = Field(True, description="Serve the demo page at /.")
 

@@ -24,7 +24,7 @@ from gateway.engine.base import Engine
 from gateway.engine.cache import ChunkCache, SpokenChunk
 from gateway.engine.scheduler import Scheduler, Stage, Work
 from gateway.errors import GatewayError, Overloaded, SynthesisError
-from gateway.media import EncodedFrame, PcmBlock, to_media_samples
+from gateway.media import MEDIA_RATE, EncodedFrame, PcmBlock, to_media_samples
 from gateway.ops.metrics import Metrics
 from gateway.synthesis import (
     EncodedRendering,
@@ -37,6 +37,10 @@ from gateway.synthesis import (
 )
 
 logger = logging.getLogger(__name__)
+
+_POST_SAMPLES = MEDIA_RATE * 2 // 5
+"""After its first audio, a chunk is posted to the loop in parts of 400 ms: each post costs the
+loop more than the frames in it, and nobody waits for them."""
 
 
 class Track(Protocol):
@@ -69,6 +73,25 @@ class Job:
     made: list[Rendering] = field(default_factory=list)
     made_of_window: list[Rendering] = field(default_factory=list)
     given_of_window: int = 0
+    frames: list[EncodedFrame] = field(default_factory=list)
+    words: list[SpokenWord] = field(default_factory=list)
+    posted: bool = False
+
+    def take_encoded(self, *, final: bool) -> EncodedRendering:
+        """What was encoded and not posted yet."""
+        assert self.position_samples is not None
+        encoded = EncodedRendering(
+            self.request.id,
+            tuple(self.frames),
+            tuple(self.words),
+            self.position_samples,
+            self.track.position_samples,
+            final,
+        )
+        self.frames.clear()
+        self.words.clear()
+        self.posted = True
+        return encoded
 
 
 _Talk = tuple[str, str, int]
@@ -266,6 +289,8 @@ class Dispatcher:
             self._queue(desk, job, work.window)
         else:
             self._forget(job)
+            if job.frames:  # they are part of the stream, though the chunk ends here
+                job.deliver(job.take_encoded(final=False))
             job.fail(job.request.id, error)
 
     # ── in a lane thread ───────────────────────────────────────────────────────────────────────
@@ -308,16 +333,12 @@ class Dispatcher:
             return False
         if job.position_samples is None:
             job.position_samples = job.track.position_samples
-        frames = job.track.write(rendering.pcm)
-        encoded = EncodedRendering(
-            job.request.id,
-            tuple(frames),
-            rendering.words,
-            job.position_samples,
-            job.track.position_samples,
-            rendering.final,
-        )
-        self._loop.call_soon_threadsafe(self._deliver, job, encoded)
+        job.frames += job.track.write(rendering.pcm)
+        job.words += rendering.words
+        gathered = sum(frame.duration_samples for frame in job.frames)
+        if rendering.final or gathered >= _POST_SAMPLES or (job.frames and not job.posted):
+            encoded = job.take_encoded(final=rendering.final)
+            self._loop.call_soon_threadsafe(self._deliver, job, encoded)
         return True
 
     def _deliver(self, job: Job, encoded: EncodedRendering) -> None:

@@ -5,9 +5,10 @@
     dispatcher ──────────► session.receive_rendered ──────────────┘                └─► dispatcher
 
 Everything runs on the event loop and mutates the session in one place at a time: mutate once, drain
-fully, arm the timer.  Sending is synchronous as long as the socket takes bytes: the ``send``
-coroutine is stepped by hand, because a task for each message costs more than the message.  When it
-blocks, one task finishes it and what follows waits in a bounded backlog.
+fully, arm the timer.  Sending is synchronous as long as the socket takes bytes: by the server's
+``write``, else by stepping the ``send`` coroutine by hand, because a task for each message costs
+more than the message.  When it blocks, one task finishes it and what follows waits in a bounded
+backlog.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ logger = logging.getLogger(__name__)
 AsgiMessage = dict[str, Any]
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Coroutine[Any, Any, None]]
+Write = Callable[[str | bytes], bool]
+"""Sends a message now, or returns False if it must wait for the socket."""
 
 CLOSE_INTERNAL_ERROR = 1011
 CLOSE_TOO_SLOW = 4408
@@ -114,6 +117,7 @@ class Connection:
         services: Services,
         receive: Receive,
         send: Send,
+        write: Write,
         abort: Callable[[], None],
     ) -> None:
         self.due_at: float | None = None
@@ -122,6 +126,7 @@ class Connection:
         self._services = services
         self._receive = receive
         self._send = send
+        self._write = write
         self._abort = abort
         self._loop = asyncio.get_running_loop()
         self._tracks: dict[tuple[str, int], Any] = {}
@@ -297,6 +302,8 @@ class Connection:
     # ── sending ────────────────────────────────────────────────────────────────────────────────
 
     def _put(self, message: str | bytes) -> None:
+        if self._sending is None and not self._lost and self._write(message):
+            return
         kind = "bytes" if isinstance(message, bytes) else "text"
         self._put_message({"type": "websocket.send", kind: message}, len(message))
 

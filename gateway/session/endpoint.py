@@ -15,15 +15,15 @@ from gateway.access import check_key, check_origin, offered_keys
 from gateway.errors import GatewayError, ProtocolViolation
 from gateway.ops.metrics import Metrics
 from gateway.session import events
-from gateway.session.connection import Connection, Receive, Send, Services
+from gateway.session.connection import Connection, Receive, Send, Services, Write
 from gateway.session.protocol import Capabilities, Session
 from gateway.session.registry import Registry, new_session_id
 from gateway.settings import Settings
 from gateway.wire import voice_v1
 
 EXTENSION = "voice_gateway"
-"""Where our server puts ``abort``, which cuts the transport, and its own ``send``, which the
-framework would wrap in a coroutine for each message (gateway/server.py)."""
+"""Where our server puts what ASGI lacks (gateway/server.py): ``abort``, which cuts the transport,
+and ``write``, which sends without a coroutine for each message."""
 
 
 class Host(Protocol):
@@ -102,8 +102,8 @@ class SpeakEndpoint:
         )
         hooks: dict[str, Any] = scope.get("extensions", {}).get(EXTENSION, {})
         abort: Callable[[], None] = hooks.get("abort", _no_abort)
-        send = hooks.get("send", send)
-        connection = Connection(session, voice_v1, services, receive, send, abort)
+        write: Write = hooks.get("write", _never_at_once)
+        connection = Connection(session, voice_v1, services, receive, send, write, abort)
         self._host.registry.add(session.id, connection)
         return connection
 
@@ -112,6 +112,11 @@ class SpeakEndpoint:
         message = voice_v1.encode(events.Failed(error, fatal=True), self._host.settings)
         await send({"type": "websocket.send", "text": message})
         await send({"type": "websocket.close", "code": error.close_code, "reason": error.code})
+
+
+def _never_at_once(_: str | bytes) -> bool:
+    """A server other than ours sends by ASGI alone."""
+    return False
 
 
 def _no_abort() -> None:

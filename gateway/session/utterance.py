@@ -394,6 +394,8 @@ class Utterance:
             self._emit(FinishTrack(self.context, self.generation))
 
     def _send_due(self, now: float) -> None:
+        if not self._pacer:
+            return
         while (packet := self._pacer.take(self._playout.lead_s(now))) is not None:
             if packet.marker:
                 latency_s = now - self._talkspurt_requested_at
