@@ -195,7 +195,7 @@ async def test_every_sample_of_the_engine_is_heard_at_its_time(engine_rate: int)
         client.say(type="end")
         heard, timestamps, done = await listen_impatiently(client)
         await client.end()
-    assert len(timestamps) == len(engine.spoken) > 20
+    assert len(timestamps) == len(engine.spoken) > 10
     expected = [at_24_khz(samples, engine_rate) for samples in engine.spoken]
     # No talkspurt ends in between, so the chunks adjoin and nothing else is in the audio.
     total = sum(len(samples) for samples in engine.spoken)
