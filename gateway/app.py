@@ -33,8 +33,9 @@ from gateway.codecs.track import Track
 from gateway.engine.base import Engine
 from gateway.engine.cache import ChunkCache
 from gateway.engine.catalogue import Catalogue
-from gateway.engine.dispatcher import Dispatcher, Job
+from gateway.engine.dispatcher import Dispatcher
 from gateway.engine.espeak import EspeakEngine
+from gateway.engine.job import Job
 from gateway.errors import SetupError, Unavailable
 from gateway.ops.metrics import Metrics
 from gateway.session.connection import Connection, Services
@@ -66,7 +67,9 @@ class Gateway:
         self.settings = settings
         self._factories = engines
         self.metrics = Metrics()
-        self.registry: Registry[Connection] = Registry(settings.limits.sessions_max)
+        self.registry: Registry[Connection] = Registry(
+            settings.limits.sessions_max, self._check_load
+        )
         self.problems: dict[str, str] = {}
         self._catalogue: Catalogue | None = None
         self._dispatcher: Dispatcher | None = None
@@ -84,6 +87,11 @@ class Gateway:
         self.metrics.gauge("sessions_open", "Sessions open now", lambda: len(self.registry))
         self.metrics.gauge(
             "work_queued", "Pieces of work that wait for a lane", lambda: self.queued_work
+        )
+        self.metrics.gauge(
+            "lane_utilisation",
+            "Share of its lanes' time that the busiest engine spent in the last half minute",
+            lambda: 0.0 if self._dispatcher is None else self._dispatcher.utilisation(),
         )
 
     async def _load(self) -> None:
@@ -103,6 +111,7 @@ class Gateway:
             self.metrics,
             queue_max=engine_settings.queue_max,
             retries_max=engine_settings.espeak.retries_max,
+            utilisation_max=engine_settings.utilisation_max,
         )
         self._catalogue = catalogue
         # What is loaded stays; without this the collector walks it all for some 50 ms at a time.
@@ -156,6 +165,10 @@ class Gateway:
             self._drain_began.set_result(None)
         for connection in self.registry.members:
             connection.drain()
+
+    def _check_load(self, sessions: int) -> None:
+        if self._dispatcher is not None:
+            self._dispatcher.check_load(sessions)
 
     # ── what others read ───────────────────────────────────────────────────────────────────────
 

@@ -28,6 +28,7 @@ class GatewayError(Exception):
     code = "internal_error"
     close_code = 1011
     http_status = 500
+    retry_after_s: float | None = None
 
     def __init__(
         self, message: str, *, field: str | None = None, limit: float | str | None = None
@@ -84,11 +85,22 @@ class ForbiddenOrigin(ClientError):
 
 
 class Unavailable(GatewayError):
-    """No room at present; the same request may succeed later."""
+    """No room at present; the same request may succeed in ``retry_after_s``, if that is known."""
 
     code = "unavailable"
     close_code = 1013
     http_status = 503
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        field: str | None = None,
+        limit: float | str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message, field=field, limit=limit)
+        self.retry_after_s = retry_after_s
 
 
 class Overloaded(Unavailable):

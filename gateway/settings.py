@@ -205,6 +205,49 @@ class EspeakSettings(Section):
     )
 
 
+class KokoroSettings(Section):
+    """Kokoro's voices."""
+
+    lexicons: tuple[str, ...] = Field(
+        (),
+        description="Pronunciations that override espeak-ng's: language=file (.tsv, .toml, .json).",
+    )
+    unreadable: Literal["drop", "error"] = Field(
+        "drop", description="What becomes of sounds that Kokoro has no symbol for."
+    )
+    phonemizer_workers: int = Field(
+        1, ge=1, le=16, description="espeak-ng processes for phonemes; a sentence takes 0.2 ms."
+    )
+    lanes: int = Field(
+        default_factory=lambda: os.cpu_count() or 1,
+        ge=1,
+        le=256,
+        description="Windows that are rendered at once, each on a thread of its own.",
+    )
+    plan_threads: int = Field(
+        default_factory=lambda: min(4, os.cpu_count() or 1),
+        ge=1,
+        le=64,
+        description="Threads of one plan, for which the first audio waits.",
+    )
+    statistics: Literal["blended", "carried", "prior", "local", "exact"] = Field(
+        "blended",
+        description="What a window's norms average over; 'exact' renders whole clauses at once.",
+    )
+    prior_frames: float = Field(
+        160.0, gt=0, le=10_000, description="Weight of the voice's average, in frames of 25 ms."
+    )
+    first_window_frames: int = Field(
+        12, ge=4, le=400, description="Frames of a clause's first window: 12 are 0.3 s."
+    )
+    window_frames: int = Field(
+        40, ge=4, le=400, description="Frames of the other windows; more cost less but come later."
+    )
+    context_frames: int = Field(
+        4, ge=0, le=40, description="Frames rendered on both sides of a window and thrown away."
+    )
+
+
 class EngineSettings(Section):
     """Which engines are loaded and what speaks by default."""
 
@@ -215,7 +258,18 @@ class EngineSettings(Section):
     queue_max: int = Field(
         4096, ge=1, description="Chunks that may wait for an engine in the whole process."
     )
+    utilisation_max: float = Field(
+        0.9,
+        gt=0,
+        le=1,
+        description="Share of an engine's time that sessions may need at their peak; no session "
+        "is let in above it.",
+    )
+    models_dir: Path | None = Field(
+        None, description="Where models are kept; the system's place for data if unset."
+    )
     espeak: EspeakSettings = EspeakSettings()
+    kokoro: KokoroSettings = KokoroSettings()
 
 
 class LogSettings(Section):

@@ -171,7 +171,9 @@ def test_the_report_can_be_read_back(tmp_path: Path) -> None:
         "default_voice",
         "cache_bytes_max",
         "queue_max",
+        "utilisation_max",
         "espeak",
+        "kokoro",
     }
 
 

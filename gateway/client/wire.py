@@ -147,11 +147,13 @@ class ServerError:
     field: str | None = None
     limit: float | str | None = None
     fatal: bool = False
+    retry_after_s: float | None = None
 
     def exception(self) -> GatewayError:
         """The class of ``gateway.errors`` that bears this code, or GatewayError itself."""
         error = error_class(self.code)(self.message, field=self.field, limit=self.limit)
         error.code = self.code
+        error.retry_after_s = self.retry_after_s
         return error
 
 

@@ -1,38 +1,43 @@
 """The shell around scheduler and engines: it waits, so that they need not.
 
     session ──submit──► scheduler ──► lane thread: plan or render, encode ──► session.deliver
-                            ▲                                   │
+                            ▲                a batch of jobs    │
                             └── next window, retry ◄────────────┘
 
 Each engine has as many lane threads as it can use; an engine's calls block there, off the loop,
 and so does the encoding, because a track has one writer at a time: a context never has two chunks
-in flight.  Only the loop touches schedulers, jobs and the cache; a lane thread sees the job that it
-was given and posts what it made.
+in flight.  Only the loop touches schedulers, jobs and the cache; a lane thread sees the jobs that
+it was given and posts what it made.
+
+The members of a batch share nothing but the call.  One that is withdrawn is dropped, and the others
+go on.  If the call fails, what was complete stays, and everybody else goes through the engine once
+more by himself, so that one poisonous chunk fails alone.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import TypeVar
 
 from gateway.engine.base import Engine
 from gateway.engine.cache import ChunkCache, SpokenChunk
-from gateway.engine.scheduler import Scheduler, Stage, Work
-from gateway.errors import GatewayError, Overloaded, SynthesisError
-from gateway.media import MEDIA_RATE, EncodedFrame, PcmBlock, to_media_samples
+from gateway.engine.cost import Prior
+from gateway.engine.desk import Desk
+from gateway.engine.job import Job
+from gateway.engine.work import Batch, Stage, Work
+from gateway.errors import Overloaded, SynthesisError
+from gateway.media import MEDIA_RATE, seconds
 from gateway.ops.metrics import Metrics
 from gateway.synthesis import (
     EncodedRendering,
     Plan,
     Rendering,
     RequestId,
-    SpokenWord,
-    SynthesisRequest,
     Window,
 )
 
@@ -42,71 +47,32 @@ _POST_SAMPLES = MEDIA_RATE * 2 // 5
 """After its first audio, a chunk is posted to the loop in parts of 400 ms: each post costs the
 loop more than the frames in it, and nobody waits for them."""
 
+Planned = Sequence[Plan | SynthesisError]
+"""The answers of a planning call, one for each request."""
 
-class Track(Protocol):
-    """The encoder of one generation, as the dispatcher needs it."""
-
-    @property
-    def position_samples(self) -> int:
-        """Media time at which the next written sample will sound."""
-        ...
-
-    def write(self, block: PcmBlock) -> list[EncodedFrame]:
-        """Encode; called from a lane thread."""
-        ...
-
-
-@dataclass(eq=False, slots=True)
-class Job:
-    """One chunk on its way through an engine; ``deliver`` and ``fail`` are called on the loop."""
-
-    request: SynthesisRequest
-    track: Track
-    deliver: Callable[[EncodedRendering], None]
-    fail: Callable[[RequestId, GatewayError], None]
-    withdrawn: bool = False
-    attempts: int = 0
-    submitted_at: float = 0.0
-    windows: tuple[Window, ...] = ()
-    planned_words: tuple[SpokenWord, ...] = ()
-    position_samples: int | None = None
-    made: list[Rendering] = field(default_factory=list)
-    made_of_window: list[Rendering] = field(default_factory=list)
-    given_of_window: int = 0
-    frames: list[EncodedFrame] = field(default_factory=list)
-    words: list[SpokenWord] = field(default_factory=list)
-    posted: bool = False
-
-    def take_encoded(self, *, final: bool) -> EncodedRendering:
-        """What was encoded and not posted yet."""
-        assert self.position_samples is not None
-        encoded = EncodedRendering(
-            self.request.id,
-            tuple(self.frames),
-            tuple(self.words),
-            self.position_samples,
-            self.track.position_samples,
-            final,
-        )
-        self.frames.clear()
-        self.words.clear()
-        self.posted = True
-        return encoded
-
+T = TypeVar("T")
 
 _Talk = tuple[str, str, int]
 
 
-class _EngineDesk:
-    """One engine, its queue and its lanes."""
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What became of a call; ``planned`` is None if it failed or rendered."""
 
-    def __init__(self, engine: Engine) -> None:
+    duration_s: float
+    planned: Planned | None
+    error: Exception | None
+
+
+class _EngineDesk(Desk):
+    """A desk with the engine and the threads of its lanes."""
+
+    def __init__(self, engine: Engine, prior: Prior | None, utilisation_max: float) -> None:
+        info = engine.info
+        super().__init__(info, prior=prior, utilisation_max=utilisation_max)
         self.engine = engine
-        self.scheduler = Scheduler()
-        self.free_lanes = engine.info.lanes
-        self.threads = ThreadPoolExecutor(
-            engine.info.lanes, thread_name_prefix=f"{engine.info.name}-lane"
-        )
+        self.free_lanes = info.lanes
+        self.threads = ThreadPoolExecutor(info.lanes, thread_name_prefix=f"{info.name}-lane")
 
 
 class Dispatcher:
@@ -121,9 +87,15 @@ class Dispatcher:
         *,
         queue_max: int,
         retries_max: int,
+        utilisation_max: float = 1.0,
+        priors: Mapping[str, Prior] | None = None,
     ) -> None:
+        """``priors`` has costs that an engine measured before, by the engine's name."""
         self._loop = asyncio.get_running_loop()
-        self._desks = {id(engine): _EngineDesk(engine) for engine in engines}
+        self._desks = {
+            id(engine): _EngineDesk(engine, (priors or {}).get(engine.info.name), utilisation_max)
+            for engine in engines
+        }
         self._engine_of = engine_of
         self._cache = cache
         self._metrics = metrics
@@ -136,6 +108,24 @@ class Dispatcher:
     def queued(self) -> int:
         """Pieces of work that wait for a lane."""
         return sum(len(desk.scheduler) for desk in self._desks.values())
+
+    def check_load(self, sessions: int) -> None:
+        """Raises Overloaded if an engine can't serve one more than ``sessions`` sessions."""
+        now = self._loop.time()
+        for desk in self._desks.values():
+            left_s = [
+                job.left_s(desk.admission.expected_s(len(job.request.chunk.spoken), now))
+                for job in self._jobs.values()
+                if self._desk(job) is desk
+            ]
+            desk.admission.check(sessions, tuple(left_s), now)
+        for desk in self._desks.values():
+            desk.admission.receive_session(now)
+
+    def utilisation(self) -> float:
+        """Share of the lanes' time that the busiest engine spent of late."""
+        now = self._loop.time()
+        return max(desk.admission.utilisation(now) for desk in self._desks.values())
 
     def submit(self, job: Job) -> None:
         """Take a job; its end is a final ``deliver``, a ``fail``, or a ``withdraw``."""
@@ -157,7 +147,7 @@ class Dispatcher:
         if desk.engine.info.plans_ahead:
             self._queue(desk, job, None)
         else:
-            self._receive_plan(desk, job, desk.engine.plan([request])[0])
+            self._receive_plan(desk, job, desk.engine.plan([request])[0], None)
         self._pump(desk)
 
     def withdraw(self, session: str, context: str, generation: int) -> None:
@@ -190,103 +180,123 @@ class Dispatcher:
         if self._by_talk.get(talk) == request:
             del self._by_talk[talk]
 
-    def _queue(self, desk: _EngineDesk, job: Job, window: Window | None) -> None:
-        desk.scheduler.receive(Work(job.request, job.request.deadline, self._loop.time(), window))
+    def _queue(
+        self, desk: _EngineDesk, job: Job, window: Window | None, *, alone: bool = False
+    ) -> None:
+        desk.queue(job.request, window, job.due.due_at, self._loop.time(), alone=alone)
 
     def _take_from_cache(self, desk: _EngineDesk, job: Job) -> bool:
         found = self._cache.get(job.request)
         self._metrics.cache(hit=found is not None)
         if found is None:
             return False
-        self._run_in_lane(desk, job, None, partial(self._replay, job, found))
+        self._run_in_lane(desk, partial(self._replay, job, found), partial(self._replayed, job))
         return True
+
+    def _replayed(self, job: Job, future: Future[None]) -> None:
+        self._forget(job)
+        if not job.withdrawn and (error := future.exception()) is not None:
+            logger.error("a chunk from the cache could not be encoded", exc_info=error)
+            job.fail(job.request.id, SynthesisError("a piece of text could not be encoded"))
 
     def _pump(self, desk: _EngineDesk) -> None:
         while desk.free_lanes > 0:
             now = self._loop.time()
-            work = desk.scheduler.next_work(now)
-            if work is None:
+            batch = desk.scheduler.next_batch(now)
+            if batch is None:
                 return
-            self._metrics.queue_wait(now - work.enqueued_at)
-            job = self._jobs[work.request.id]
+            for work in batch.works:
+                self._metrics.queue_wait(now - work.enqueued_at)
+            jobs = [self._jobs[work.request.id] for work in batch.works]
             desk.free_lanes -= 1
-            run = partial(self._work, desk.engine, job, work)
-            self._run_in_lane(desk, job, work, run)
+            call = self._plan if batch.stage is Stage.PLAN else self._render
+            run = partial(self._timed, partial(call, desk.engine, jobs, batch))
+            self._run_in_lane(desk, run, partial(self._batch_over, desk, jobs, batch))
 
     def _run_in_lane(
-        self, desk: _EngineDesk, job: Job, work: Work | None, run: Callable[[], Plan | None]
+        self, desk: _EngineDesk, run: Callable[[], T], then: Callable[[Future[T]], None]
     ) -> None:
+        """Call ``run`` in a lane thread, and ``then`` on the loop unless that was called off."""
         future = desk.threads.submit(run)
+
+        def over() -> None:
+            if not future.cancelled():
+                then(future)
 
         def done(_: object) -> None:
             if not self._loop.is_closed():
                 self._loop.call_soon_threadsafe(over)
 
-        def over() -> None:
-            if work is not None:
-                desk.free_lanes += 1
-            if future.cancelled():
-                return
-            error = future.exception()
-            plan = None if error is not None else future.result()
-            self._lane_over(desk, job, work, plan, error)
-            self._pump(desk)
-
         future.add_done_callback(done)
 
-    def _lane_over(
-        self,
-        desk: _EngineDesk,
-        job: Job,
-        work: Work | None,
-        plan: Plan | None,
-        error: BaseException | None,
+    def _batch_over(
+        self, desk: _EngineDesk, jobs: list[Job], batch: Batch, future: Future[_Outcome]
     ) -> None:
-        if job.withdrawn:
-            self._forget(job)
-        elif error is not None:
-            self._receive_error(desk, job, work, error)
-        elif plan is not None:
-            self._receive_plan(desk, job, plan)
-        elif work is None or work.window is None:
-            self._forget(job)
-        else:
-            self._window_over(desk, job, work.window)
+        desk.free_lanes += 1
+        outcome = future.result()
+        now = self._loop.time()
+        whole = outcome.error is None and not any(job.withdrawn for job in jobs)
+        audio_s = 0.0
+        answers: Sequence[Plan | SynthesisError | None] = outcome.planned or [None] * len(jobs)
+        for job, work, answer in zip(jobs, batch.works, answers, strict=True):
+            if job.withdrawn:
+                self._forget(job)
+            elif answer is not None:
+                self._receive_plan(desk, job, answer, work)
+            elif work.window is not None and job.window_complete:
+                audio_s += self._window_over(desk, job, work, work.window)
+            else:
+                self._receive_error(desk, job, work, outcome.error, len(batch))
+        desk.receive_call(batch, outcome.duration_s, audio_s, now, whole=whole)
+        self._pump(desk)
 
-    def _window_over(self, desk: _EngineDesk, job: Job, window: Window) -> None:
-        job.made += job.made_of_window
-        job.made_of_window.clear()
-        job.given_of_window = 0
+    def _window_over(self, desk: _EngineDesk, job: Job, work: Work, window: Window) -> float:
+        now = self._loop.time()
+        desk.receive_rendered(work, job.window_began_at, now)
+        duration_s = job.window_over()
         if not window.final:
             self._queue(desk, job, job.windows[window.index + 1])
-            return
+            return duration_s
         self._cache.put(job.request, SpokenChunk(tuple(job.made)))
         self._forget(job)
-        self._metrics.chunk_spoken(self._loop.time() - job.submitted_at)
+        self._metrics.chunk_spoken(now - job.submitted_at)
+        return duration_s
 
-    def _receive_plan(self, desk: _EngineDesk, job: Job, plan: Plan | SynthesisError) -> None:
+    def _receive_plan(
+        self, desk: _EngineDesk, job: Job, plan: Plan | SynthesisError, work: Work | None
+    ) -> None:
         if isinstance(plan, SynthesisError):
-            self._receive_error(desk, job, None, plan)
+            self._receive_error(desk, job, work, plan, 1)
             return
+        desk.receive_plan(plan, job.request, self._loop.time())
+        if plan.length_samples is not None:
+            job.length_s = seconds(plan.length_samples)
         job.windows = plan.windows
         job.planned_words = plan.words
         self._queue(desk, job, plan.windows[0])
 
     def _receive_error(
-        self, desk: _EngineDesk, job: Job, work: Work | None, error: BaseException
+        self,
+        desk: _EngineDesk,
+        job: Job,
+        work: Work | None,
+        error: BaseException | None,
+        batch_size: int,
     ) -> None:
+        """A call failed, or ended (``error`` is None) without the last block of the window."""
+        name = desk.engine.info.name
         if not isinstance(error, SynthesisError):
-            logger.error("engine %s failed", desk.engine.info.name, exc_info=error)
-            error = SynthesisError(
-                f"engine {desk.engine.info.name} failed on a piece of text; it was skipped"
-            )
-        retryable = error.retryable and work is not None and job.attempts < self._retries_max
-        self._metrics.engine_error(error.code, retried=retryable)
-        logger.warning("engine %s: %s", desk.engine.info.name, error.message)
-        if retryable and work is not None:
-            job.attempts += 1
-            job.made_of_window.clear()
-            self._queue(desk, job, work.window)
+            logger.error("engine %s failed", name, exc_info=error)
+            error = SynthesisError(f"engine {name} failed on a piece of text; it was skipped")
+        in_company = batch_size > 1
+        tries_left = error.retryable and job.attempts < self._retries_max
+        again = work is not None and (in_company or tries_left)
+        self._metrics.engine_error(error.code, retried=again)
+        logger.warning("engine %s: %s", name, error.message)
+        if work is not None and again:
+            job.attempts += not in_company
+            job.begin_again()
+            self._queue(desk, job, work.window, alone=work.alone or in_company)
         else:
             self._forget(job)
             if job.frames:  # they are part of the stream, though the chunk ends here
@@ -295,32 +305,33 @@ class Dispatcher:
 
     # ── in a lane thread ───────────────────────────────────────────────────────────────────────
 
-    def _work(self, engine: Engine, job: Job, work: Work) -> Plan | None:
-        if work.stage is Stage.PLAN:
-            plan = engine.plan([work.request])[0]
-            if isinstance(plan, SynthesisError):
-                raise plan
-            return plan
-        window = work.window
-        assert window is not None
-        # A retry speaks the window again; what the listener has of it already is left out.
-        skip = job.given_of_window
-        seen = 0
+    def _timed(self, call: Callable[[], Planned | None]) -> _Outcome:
+        began_at = self._loop.time()
+        planned, error = None, None
+        try:
+            planned = call()
+        except Exception as raised:
+            error = raised
+        return _Outcome(self._loop.time() - began_at, planned, error)
 
-        def emit(_: int, rendering: Rendering) -> bool:
-            nonlocal seen
-            words = (*job.planned_words, *rendering.words)
-            job.planned_words = ()
-            rendering = Rendering(rendering.pcm, rendering.final and window.final, words)
-            job.made_of_window.append(rendering)
-            start, seen = seen, seen + len(rendering.pcm.samples)
-            if skip > start:
-                rendering = _without_first(rendering, skip - start, start)
-            job.given_of_window += len(rendering.pcm.samples)
-            return self._give(job, rendering)
+    def _plan(self, engine: Engine, jobs: list[Job], batch: Batch) -> Planned:
+        planned = engine.plan([job.request for job in jobs])
+        assert len(planned) == len(jobs), f"{len(planned)} plans of {len(jobs)} requests"
+        return planned
 
-        engine.render([window], emit)
-        return None
+    def _render(self, engine: Engine, jobs: list[Job], batch: Batch) -> None:
+        windows = [work.window for work in batch.works if work.window is not None]
+
+        def emit(number: int, rendering: Rendering) -> bool:
+            job = jobs[number]
+            if job.withdrawn:
+                return False
+            part = job.receive_rendering(
+                rendering, self._loop.time(), last_window=windows[number].final
+            )
+            return self._give(job, part)
+
+        engine.render(windows, emit)
 
     def _replay(self, job: Job, chunk: SpokenChunk) -> None:
         for rendering in chunk.renderings:
@@ -344,13 +355,3 @@ class Dispatcher:
     def _deliver(self, job: Job, encoded: EncodedRendering) -> None:
         if not job.withdrawn:
             job.deliver(encoded)
-
-
-def _without_first(rendering: Rendering, skip: int, start: int) -> Rendering:
-    """The rendering less its first ``skip`` samples, and less the words that began in them."""
-    pcm = PcmBlock(rendering.pcm.samples[skip:], rendering.pcm.sample_rate)
-    heard_samples = to_media_samples(
-        start + min(skip, len(rendering.pcm.samples)), rendering.pcm.sample_rate
-    )
-    words = tuple(word for word in rendering.words if word.start_samples >= heard_samples)
-    return Rendering(pcm, rendering.final, words)

@@ -22,8 +22,12 @@ def new_session_id() -> str:
 class Registry(Generic[M]):
     """The live sessions of one process."""
 
-    def __init__(self, sessions_max: int) -> None:
+    def __init__(
+        self, sessions_max: int, check_load: Callable[[int], None] = lambda sessions: None
+    ) -> None:
+        """``check_load(sessions)`` raises Overloaded if the engines can't serve one more."""
         self._sessions_max = sessions_max
+        self._check_load = check_load
         self._members: dict[str, M] = {}
         self._tell_empty: Callable[[], None] | None = None
         self.draining = False
@@ -46,6 +50,7 @@ class Registry(Generic[M]):
                 field="sessions_max",
                 limit=self._sessions_max,
             )
+        self._check_load(len(self._members))
 
     def add(self, session_id: str, member: M) -> None:
         """Let a session in; ``check_room`` comes first."""

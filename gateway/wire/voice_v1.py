@@ -299,6 +299,8 @@ def _failed(event: events.Failed, _: Settings) -> dict[str, object]:
         "message": error.message,
         "fatal": event.fatal,
     }
+    if error.retry_after_s is not None:
+        message["retry_after_s"] = error.retry_after_s
     return _with_details(message, event.context, error.field, error.limit)
 
 

@@ -9,17 +9,21 @@ import threading
 import time
 import unicodedata
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gateway.engine.base import Engine
 from gateway.engine.espeak import EspeakEngine, espeak_available
+from gateway.engine.kokoro.engine import kokoro_engine
 from gateway.errors import SynthesisError
 from gateway.media import to_media_samples
-from gateway.settings import EspeakSettings
+from gateway.settings import EngineSettings, EspeakSettings, KokoroSettings
 from gateway.synthesis import Plan, Rendering, SpokenWord
 from tests.engine.speaking import audio, planned, rendered, request, speak, words
+
+TINY_KOKORO = Path(__file__).parents[1] / "data" / "kokoro-tiny"
 
 TEXTS = [
     "Hello.",
@@ -42,7 +46,13 @@ def make_espeak() -> Engine:
     return EspeakEngine(EspeakSettings(workers=2))
 
 
-ENGINES: dict[str, Callable[[], Engine]] = {"espeak": make_espeak}
+def make_kokoro() -> Engine:
+    if not espeak_available():
+        pytest.skip("the extra 'espeak' is not installed, which reads texts for Kokoro")
+    return kokoro_engine(TINY_KOKORO, EngineSettings(kokoro=KokoroSettings(lanes=2)))
+
+
+ENGINES: dict[str, Callable[[], Engine]] = {"espeak": make_espeak, "kokoro": make_kokoro}
 
 
 @pytest.fixture(scope="module", params=ENGINES)

@@ -71,6 +71,7 @@ def test_every_limit_is_listed_with_its_default() -> None:
     del expected["trace_records_max"]  # nothing that a client meets
     expected["server.ping_timeout_s"] = SETTINGS.server.ping_timeout_s
     expected["engine.queue_max"] = float(SETTINGS.engine.queue_max)
+    expected["engine.utilisation_max"] = SETTINGS.engine.utilisation_max
     assert listed == expected
 
 

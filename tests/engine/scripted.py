@@ -27,7 +27,14 @@ def speech(text: str) -> Samples:
 class ScriptedEngine:
     """Speaks ``speech(text)``; planned in windows of ``window_characters``, or streamed."""
 
-    def __init__(self, *, plans_ahead: bool, lanes: int = 1, window_characters: int = 4) -> None:
+    def __init__(
+        self,
+        *,
+        plans_ahead: bool,
+        lanes: int = 1,
+        window_characters: int = 4,
+        batch_max: int = 1,
+    ) -> None:
         self.info = EngineInfo(
             "scripted",
             "1",
@@ -35,16 +42,19 @@ class ScriptedEngine:
             (Voice("v", "V", "en-us", "scripted"), Voice("w", "W", "de", "scripted")),
             "v",
             lanes,
-            1,
+            batch_max,
             plans_ahead,
         )
         self._window = window_characters
         self.rendered: list[tuple[str, int]] = []
+        self.planned: list[list[str]] = []
+        self.batches: list[list[str]] = []
         self.threads: set[str] = set()
         self.gate = threading.Event()
         self.gate.set()
         self.entered = threading.Semaphore(0)
         self.on_render: Callable[[int], None] = lambda attempt: None
+        self.on_text: Callable[[str], None] = lambda text: None
         self.stopped_by_emit = 0
         self.closed = False
 
@@ -64,6 +74,7 @@ class ScriptedEngine:
 
     def plan(self, requests: Sequence[SynthesisRequest]) -> Sequence[Plan | SynthesisError]:
         """Windows of equal size, or one."""
+        self.planned.append([request.chunk.spoken for request in requests])
         return [self._plan(request) for request in requests]
 
     def _plan(self, request: SynthesisRequest) -> Plan | SynthesisError:
@@ -81,26 +92,33 @@ class ScriptedEngine:
         return Plan(request.id, windows, len(text) * 960, words)
 
     def render(self, windows: Sequence[Window], emit: Callable[[int, Rendering], bool]) -> None:
-        """Each character is a block of its own when streaming."""
-        (window,) = windows
-        text = window.state
-        assert isinstance(text, str)
+        """Each character is a block of its own when streaming; a batch takes turns by blocks."""
+        texts = [str(window.state) for window in windows]
         self.threads.add(threading.current_thread().name)
-        self.rendered.append((text, window.index))
-        self.entered.release()
+        self.batches.append(texts)
+        self.rendered += [(text, window.index) for text, window in zip(texts, windows, strict=True)]
+        for _ in windows:
+            self.entered.release()
         assert self.gate.wait(10)
-        blocks = [text] if self.info.plans_ahead else list(text)
-        for number, block in enumerate(blocks):
-            self.on_render(number)
-            words = ()
-            if not self.info.plans_ahead:
-                start = number * 960
-                words = (SpokenWord(number, number + 1, start, start + 960),)
-            final = number == len(blocks) - 1
-            rendering = Rendering(PcmBlock(speech(block), RATE), final, words)
-            if not emit(0, rendering):
-                self.stopped_by_emit += 1
-                return
+        blocks = [[text] if self.info.plans_ahead else list(text) for text in texts]
+        wanted = set(range(len(windows)))
+        for number in range(max(map(len, blocks))):
+            for place, text in enumerate(texts):
+                if place not in wanted or number >= len(blocks[place]):
+                    continue
+                self.on_render(number)
+                self.on_text(text)
+                if not emit(place, self._block(blocks[place], number)):
+                    self.stopped_by_emit += 1
+                    wanted.remove(place)
+
+    def _block(self, blocks: list[str], number: int) -> Rendering:
+        words = ()
+        if not self.info.plans_ahead:
+            start = number * 960
+            words = (SpokenWord(number, number + 1, start, start + 960),)
+        final = number == len(blocks) - 1
+        return Rendering(PcmBlock(speech(blocks[number]), RATE), final, words)
 
 
 def crash_once(at_block: int) -> Callable[[int], None]:

@@ -1,17 +1,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import numpy as np
 import pytest
 
 from gateway.engine.cache import ChunkCache
-from gateway.engine.dispatcher import Dispatcher, Job
-from gateway.errors import GatewayError
+from gateway.engine.cost import Prior
+from gateway.engine.dispatcher import Dispatcher
+from gateway.engine.job import Job
+from gateway.engine.work import Stage
+from gateway.errors import EngineCrashed, GatewayError, Overloaded, SynthesisError
 from gateway.media import EncodedFrame, PcmBlock
 from gateway.ops.metrics import Metrics
-from gateway.synthesis import EncodedRendering, RequestId, SynthesisRequest, TextChunk
+from gateway.synthesis import (
+    EncodedRendering,
+    Plan,
+    Rendering,
+    RequestId,
+    SynthesisRequest,
+    TextChunk,
+)
 from tests.engine.scripted import ScriptedEngine, crash_once, speech
 
 
@@ -48,7 +58,14 @@ class Recorder:
 
 
 class Desk:
-    def __init__(self, engine: ScriptedEngine, **options: int) -> None:
+    def __init__(
+        self,
+        engine: ScriptedEngine,
+        *,
+        priors: dict[str, Prior] | None = None,
+        utilisation_max: float = 1.0,
+        **options: int,
+    ) -> None:
         self.engine = engine
         self.metrics = Metrics()
         self.cache = ChunkCache(options.get("cache_bytes_max", 1_000_000))
@@ -59,6 +76,8 @@ class Desk:
             self.metrics,
             queue_max=options.get("queue_max", 100),
             retries_max=options.get("retries_max", 1),
+            utilisation_max=utilisation_max,
+            priors=priors,
         )
         self.count = 0
 
@@ -238,3 +257,181 @@ async def test_the_next_chunk_may_be_asked_for_while_the_last_one_is_delivered(d
     await followers[0].wait()
     assert np.array_equal(followers[0].samples, speech("second"))
     desk.dispatcher.withdraw("s", "c", 0)
+
+
+# ── batches ────────────────────────────────────────────────────────────────────────────────────
+
+BATCHING_PAYS: Prior = {
+    (Stage.PLAN, 128, 1): 0.05,
+    (Stage.PLAN, 128, 2): 0.05,
+    (Stage.RENDER, None, 1): 0.05,
+    (Stage.RENDER, None, 2): 0.05,
+}
+
+
+@pytest.fixture(params=[True, False], ids=["plans ahead", "streams"])
+async def pair(request: pytest.FixtureRequest) -> AsyncIterator[Desk]:
+    """A desk whose engine takes two at a time."""
+    engine = ScriptedEngine(plans_ahead=request.param, window_characters=20, batch_max=2)
+    desk = Desk(engine, priors={"scripted": BATCHING_PAYS})
+    yield desk
+    desk.engine.gate.set()
+    await desk.dispatcher.close()
+
+
+async def ask_together(desk: Desk, *texts: str) -> list[Recorder]:
+    """Ask for all while the only lane is busy, so that they wait together."""
+    desk.engine.gate.clear()
+    busy = desk.ask("busy", session="busy")
+    await asyncio.to_thread(desk.engine.entered.acquire)
+    recorders = [desk.ask(text, session=text, deadline=5.0) for text in texts]
+    desk.engine.gate.set()
+    await busy.wait()
+    return recorders
+
+
+async def test_chunks_that_wait_together_are_spoken_in_one_call(pair: Desk) -> None:
+    left, right = await ask_together(pair, "left", "right one")
+    await left.wait()
+    await right.wait()
+    assert np.array_equal(left.samples, speech("left"))
+    assert np.array_equal(right.samples, speech("right one"))
+    assert pair.engine.batches == [["busy"], ["left", "right one"]]
+    if pair.engine.info.plans_ahead:
+        assert pair.engine.planned == [["busy"], ["left", "right one"]]
+
+
+async def test_a_chunk_that_is_withdrawn_from_a_batch_leaves_the_other_alone(pair: Desk) -> None:
+    loop = asyncio.get_running_loop()
+
+    async def withdraw() -> None:
+        pair.dispatcher.withdraw("left", "c", 0)
+
+    def on_text(text: str) -> None:
+        if text == "left":
+            asyncio.run_coroutine_threadsafe(withdraw(), loop).result(5)
+
+    pair.engine.on_text = on_text
+    left, right = await ask_together(pair, "left", "right one")
+    await right.wait()
+    assert left.renderings == []
+    assert left.error is None
+    assert np.array_equal(right.samples, speech("right one"))
+    assert pair.engine.batches == [["busy"], ["left", "right one"]]
+    assert pair.engine.stopped_by_emit == 1
+
+
+@pytest.mark.parametrize("error", [SynthesisError("poison"), ZeroDivisionError()])
+async def test_a_poisonous_chunk_fails_alone(pair: Desk, error: Exception) -> None:
+    def on_text(text: str) -> None:
+        if text == "poison":
+            raise error
+
+    pair.engine.on_text = on_text
+    good, bad = await ask_together(pair, "healthy", "poison")
+    await good.wait()
+    await bad.wait()
+    assert good.error is None
+    assert np.array_equal(good.samples, speech("healthy"))
+    assert [r.final for r in good.renderings].count(True) == 1
+    assert bad.error is not None
+    assert bad.error.code == "synthesis_failed"
+    assert ["healthy", "poison"] in pair.engine.batches
+    assert pair.engine.batches[-1] == ["poison"]
+
+
+async def test_what_a_failed_batch_had_completed_is_not_spoken_again() -> None:
+    desk = Desk(ScriptedEngine(plans_ahead=False, batch_max=2), priors={"scripted": BATCHING_PAYS})
+    desk.engine.on_render = crash_once(at_block=4)
+    short, long = await ask_together(desk, "abc", "abcdefg")
+    await short.wait()
+    await long.wait()
+    assert np.array_equal(short.samples, speech("abc"))
+    assert np.array_equal(long.samples, speech("abcdefg"))
+    assert desk.engine.batches == [["busy"], ["abc", "abcdefg"], ["abcdefg"]]
+    assert [r.final for r in short.renderings] == [False, True]
+    await desk.dispatcher.close()
+
+
+async def test_a_crash_in_company_is_not_counted_against_anybody(pair: Desk) -> None:
+    crashes = [2]
+
+    def on_text(text: str) -> None:
+        if text != "busy" and crashes[0]:
+            crashes[0] -= 1
+            raise EngineCrashed("the scripted engine crashed")
+
+    pair.engine.on_text = on_text  # once in the batch, once with "left" alone: its only retry
+    left, right = await ask_together(pair, "left", "right one")
+    await left.wait()
+    await right.wait()
+    assert (left.error, right.error) == (None, None)
+    assert np.array_equal(left.samples, speech("left"))
+
+
+async def test_an_engine_that_forgets_a_plan_is_a_clear_error() -> None:
+    class Forgetful(ScriptedEngine):
+        def plan(self, requests: Sequence[SynthesisRequest]) -> Sequence[Plan | SynthesisError]:
+            return super().plan(requests)[1:]
+
+    desk = Desk(Forgetful(plans_ahead=True))
+    recorder = desk.ask("hello")
+    await recorder.wait()
+    assert recorder.error is not None
+    assert recorder.error.code == "synthesis_failed"
+    await desk.dispatcher.close()
+
+
+async def test_a_window_without_a_last_block_is_a_clear_error() -> None:
+    class Breaking(ScriptedEngine):
+        def _block(self, blocks: list[str], number: int) -> Rendering:
+            rendering = super()._block(blocks, number)
+            return Rendering(rendering.pcm, False, rendering.words)
+
+    desk = Desk(Breaking(plans_ahead=False))
+    recorder = desk.ask("hello")
+    await recorder.wait()
+    assert recorder.error is not None
+    assert recorder.error.code == "synthesis_failed"
+    await desk.dispatcher.close()
+
+
+async def test_a_cached_chunk_that_cannot_be_encoded_is_told() -> None:
+    desk = Desk(ScriptedEngine(plans_ahead=True))
+    await desk.ask("hello").wait()
+    await asyncio.sleep(0.05)  # the lane ends a moment after its last delivery
+
+    class Broken(Recorder):
+        def write(self, block: PcmBlock) -> list[EncodedFrame]:
+            raise ZeroDivisionError
+
+    broken = Broken()
+    chunk = TextChunk("hello", 0, 5, "hello", ())
+    request = SynthesisRequest(RequestId("s", "c", 0, 99), chunk, "v", "en", 1.0, 1e9, True)
+    desk.dispatcher.submit(Job(request, broken, broken.deliver, broken.fail))
+    await broken.wait()
+    assert broken.error is not None
+    assert broken.error.code == "synthesis_failed"
+    await desk.dispatcher.close()
+
+
+# ── admission ──────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("plans_ahead", [True, False])
+async def test_a_busy_engine_takes_no_more_sessions(plans_ahead: bool) -> None:
+    roomy = Desk(ScriptedEngine(plans_ahead=plans_ahead))
+    tight = Desk(ScriptedEngine(plans_ahead=plans_ahead), utilisation_max=1e-9)
+    tight.dispatcher.check_load(3)  # nothing was measured yet
+    for desk in (roomy, tight):
+        await desk.ask("x" * 150).wait()  # 3 s of audio
+        await asyncio.sleep(0.05)  # the lane ends a moment after its last delivery
+        assert desk.dispatcher.utilisation() > 0
+    roomy.dispatcher.check_load(3)
+    waiting = tight.ask("y" * 150)
+    with pytest.raises(Overloaded) as caught:
+        tight.dispatcher.check_load(3)
+    assert caught.value.retry_after_s is not None
+    await waiting.wait()
+    for desk in (roomy, tight):
+        await desk.dispatcher.close()

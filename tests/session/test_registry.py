@@ -18,6 +18,23 @@ def test_there_is_room_until_the_limit() -> None:
     assert registry.members == ("B",)
 
 
+def test_the_engines_may_be_full_before_the_registry_is() -> None:
+    asked: list[int] = []
+
+    def check_load(sessions: int) -> None:
+        asked.append(sessions)
+        if sessions == 1:
+            raise Overloaded("busy", retry_after_s=2.5)
+
+    registry: Registry[str] = Registry(3, check_load)
+    registry.check_room()
+    registry.add("a", "A")
+    with pytest.raises(Overloaded) as caught:
+        registry.check_room()
+    assert caught.value.retry_after_s == 2.5
+    assert asked == [0, 1]
+
+
 def test_nobody_comes_in_while_it_drains() -> None:
     registry: Registry[str] = Registry(sessions_max=2)
     registry.draining = True

@@ -2,6 +2,7 @@
 
 python -m tests.sim 17 --scenario hostile
 python -m tests.sim --seeds 200
+python -m tests.sim compare        how many sessions each policy holds (tests/sim/compare.py)
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ import sys
 import time
 import traceback
 
+from tests.sim import compare
 from tests.sim.run import Result, simulate
 from tests.sim.scenario import SCENARIOS
 
 
 def main() -> int:
     """Run what the command line asks for; the exit status says whether everything held."""
+    if sys.argv[1:2] == ["compare"]:
+        return compare.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m tests.sim", description=__doc__)
     parser.add_argument("seed", nargs="?", type=int, help="replay this seed")
     parser.add_argument("--scenario", choices=sorted(SCENARIOS), help="only this one")

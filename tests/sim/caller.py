@@ -18,7 +18,7 @@ from gateway.settings import Settings
 from gateway.synthesis import EncodedRendering, RequestId
 from gateway.text.chunker import Chunker
 from tests.sim.checks import StreamChecker
-from tests.sim.engine import LOOKAHEAD_SAMPLES, CountingTrack, SimulatedEngines, SimulatedJob
+from tests.sim.engine import LOOKAHEAD_SAMPLES, CountingTrack, Engines, SimulatedJob
 from tests.sim.scenario import Scenario
 from tests.sim.world import Pipe, World
 
@@ -64,7 +64,7 @@ class Caller:
         world: World,
         scenario: Scenario,
         settings: Settings,
-        engines: SimulatedEngines,
+        engines: Engines,
     ) -> None:
         self.name = name
         self._world = world

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
-from gateway.engine.scheduler import Scheduler, Work
+from gateway.engine.scheduler import Scheduler
+from gateway.engine.work import Work
 from gateway.errors import EngineCrashed, GatewayError
 from gateway.media import EncodedFrame, media_samples
 from gateway.session.events import CodecOptions
@@ -72,6 +74,30 @@ class SimulatedJob:
     withdrawn: bool = False
 
 
+class Engines(Protocol):
+    """What callers ask, and what is checked when the world has ended."""
+
+    longest_wait_s: float
+
+    @property
+    def unanswered(self) -> int:
+        """Chunks that are still in flight."""
+        ...
+
+    @property
+    def queued(self) -> int:
+        """Pieces of work that still wait."""
+        ...
+
+    def submit(self, job: SimulatedJob) -> None:
+        """Take a chunk."""
+        ...
+
+    def withdraw(self, session: str, context: str, generation: int) -> None:
+        """Nobody wants this generation any more."""
+        ...
+
+
 class SimulatedEngines:
     """Takes requests as the dispatcher does, and answers after the time that it would take."""
 
@@ -82,6 +108,16 @@ class SimulatedEngines:
         self.scheduler = Scheduler()
         self.jobs: dict[RequestId, SimulatedJob] = {}
         self.longest_wait_s = 0.0
+
+    @property
+    def unanswered(self) -> int:
+        """Chunks that are still in flight."""
+        return len(self.jobs)
+
+    @property
+    def queued(self) -> int:
+        """Pieces of work that still wait."""
+        return len(self.scheduler)
 
     def submit(self, job: SimulatedJob) -> None:
         """Take a job."""
@@ -109,9 +145,10 @@ class SimulatedEngines:
 
     def _pump(self) -> None:
         while self._free_lanes:
-            work = self.scheduler.next_work(self._world.now)
-            if work is None:
+            batch = self.scheduler.next_batch(self._world.now)
+            if batch is None:
                 return
+            (work,) = batch.works
             self._free_lanes -= 1
             self.longest_wait_s = max(self.longest_wait_s, self._world.now - work.enqueued_at)
             self._run(self.jobs[work.request.id])
@@ -126,7 +163,7 @@ class SimulatedEngines:
             world.random.choice(starts) if world.random.random() < faults.failure_rate else -1
         )
         position = job.track.position_samples
-        words = _words(spoken, total)
+        words = words_of(spoken, total)
 
         def make(start: int, when: float) -> None:
             if job.withdrawn:
@@ -162,7 +199,7 @@ class SimulatedEngines:
         self._pump()
 
 
-def _words(spoken: str, total: int) -> list[SpokenWord]:
+def words_of(spoken: str, total: int) -> list[SpokenWord]:
     """Words spread evenly over the audio by their characters."""
     words = []
     position = 0

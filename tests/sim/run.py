@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 from gateway.session.states import SessionState
 from gateway.settings import Settings
 from tests.sim.caller import Caller
-from tests.sim.engine import SimulatedEngines
+from tests.sim.engine import Engines, SimulatedEngines
 from tests.sim.scenario import Scenario
 from tests.sim.world import World
 
@@ -30,11 +31,18 @@ class Result:
     longest_queue_wait_s: float
 
 
-def simulate(seed: int, scenario: Scenario, settings: Settings | None = None) -> Result:
+def simulate(
+    seed: int,
+    scenario: Scenario,
+    settings: Settings | None = None,
+    make_engines: Callable[[World], Engines] | None = None,
+) -> Result:
     """Run ``scenario`` with ``seed``; raises AssertionError where something did not hold."""
     settings = settings or Settings()
     world = World(seed)
-    engines = SimulatedEngines(world, scenario.engine)
+    engines: Engines = SimulatedEngines(world, scenario.engine)
+    if make_engines is not None:
+        engines = make_engines(world)
     callers: list[Caller] = []
 
     def arrive(number: int) -> None:
@@ -65,7 +73,7 @@ def simulate(seed: int, scenario: Scenario, settings: Settings | None = None) ->
     )
 
 
-def check_end(callers: list[Caller], engines: SimulatedEngines, scenario: Scenario) -> None:
+def check_end(callers: list[Caller], engines: Engines, scenario: Scenario) -> None:
     """Nobody waits for ever, and nothing is held for a session that is gone."""
     assert len(callers) == scenario.sessions
     for caller in callers:
@@ -78,5 +86,5 @@ def check_end(callers: list[Caller], engines: SimulatedEngines, scenario: Scenar
         assert caller.tracks_open == 0, f"{caller.name} holds {caller.tracks_open} encoders"
         if scenario.drain_at_s:
             assert caller.close_code == 1012 or not caller.connected
-    assert not engines.jobs, f"{len(engines.jobs)} chunks were never answered"
-    assert len(engines.scheduler) == 0
+    assert not engines.unanswered, f"{engines.unanswered} chunks were never answered"
+    assert engines.queued == 0

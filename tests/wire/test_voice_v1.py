@@ -6,6 +6,7 @@ from gateway.errors import (
     EngineCrashed,
     InvalidValue,
     LimitExceeded,
+    Overloaded,
     ProtocolViolation,
 )
 from gateway.session import events
@@ -151,6 +152,11 @@ CODEC = events.CodecOptions("opus", 24_000, 32_000, 20)
             events.Failed(EngineCrashed("gone"), "c"),
             "error",
             {"code": "engine_crashed", "message": "gone", "fatal": False, "context": "c"},
+        ),
+        (
+            events.Failed(Overloaded("busy", retry_after_s=2.5), fatal=True),
+            "error",
+            {"code": "overloaded", "message": "busy", "fatal": True, "retry_after_s": 2.5},
         ),
     ],
 )

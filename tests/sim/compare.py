@@ -1,0 +1,217 @@
+"""How many sessions a machine holds, by how it is scheduled: the same world, the same listeners.
+
+    python -m tests.sim compare [--seeds N] [--hardware NAME] [--json]
+
+A machine *holds* N sessions if, of all sessions measured with N of them there at any time, at most
+``SHARE_MAX`` had a gap over 50 ms.  The largest such N is searched by bisection, down to one
+session or 3 %.  Each approach gets the lanes and the window sizes that it does best with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+
+from tests.sim.hardware import HARDWARE, Hardware
+from tests.sim.inference import Approach, InferenceEngines
+from tests.sim.listeners import UNDERRUN_S, Audience, Heard
+from tests.sim.world import World
+
+SHARE_MAX = 0.001
+SESSIONS_PER_SEED = 500
+SEEDS = 2
+ARRIVALS_OVER_S = 20.0
+WARM_UP_S = 30.0
+"""Sessions that began before this are not counted: the cost model is still learning."""
+RESOLUTION = 0.03
+
+WINDOWS = ((16, 28, 48), (28, 28, 48))
+"""Shapes, with 4 frames of context on each side: 12, 20, 40 or 24, 20, 40 frames of audio."""
+APPROACHES: Mapping[str, tuple[Approach, ...]] = {
+    "fifo, whole chunks": (Approach("fifo"),),
+    "round robin, whole chunks": (Approach("round-robin"),),
+    "edf, whole chunks": (Approach("edf"),),
+    "fifo, windows": tuple(Approach("fifo", sizes, sizes[1:]) for sizes in WINDOWS),
+    "edf, windows (ours)": tuple(Approach("edf", sizes, sizes[1:]) for sizes in WINDOWS),
+}
+BASELINE = "fifo, whole chunks"
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What happened with so many sessions at a time."""
+
+    seats: int
+    sessions: int
+    with_gap: int
+    held: bool
+    first_audio_p50_s: float
+    first_audio_p95_s: float
+    utilisation: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The most that one approach holds on one machine.
+
+    ``trial`` shows it; if even one session is too many, it shows what becomes of one.
+    """
+
+    machine: str
+    approach: str
+    lanes: str
+    windows: tuple[int, ...]
+    seats: int
+    trial: Trial
+
+
+def attempt(
+    hardware: Hardware,
+    approach: Approach,
+    seats: int,
+    seeds: int,
+    sessions: int,
+    *,
+    to_the_end: bool = False,
+) -> Trial:
+    """Run ``seeds`` worlds of ``sessions`` counted sessions.
+
+    It stops once too many had a gap, unless ``to_the_end``.
+    """
+    allowed = int(SHARE_MAX * seeds * sessions)
+    gaps_max = seeds * sessions if to_the_end else allowed
+    counted: list[Heard] = []
+    with_gap, busy_s, lane_s = 0, 0.0, 0.0
+    for seed in range(seeds):
+        world = World(seed)
+        engines = InferenceEngines(world, hardware, approach)
+        audience = Audience(world, engines, seats, ARRIVALS_OVER_S, WARM_UP_S)
+        while len(audience.heard) < sessions and with_gap + audience.with_gap <= gaps_max:
+            assert world.step(), "a world without end ended"
+        counted += audience.heard
+        with_gap += audience.with_gap
+        busy_s += engines.busy_s
+        lane_s += world.now * hardware.lanes
+        if with_gap > gaps_max:
+            break
+    first = sorted(wait_s for heard in counted for wait_s in heard.first_audio_s) or [0.0]
+    return Trial(
+        seats,
+        len(counted),
+        with_gap,
+        with_gap <= allowed,
+        first[len(first) // 2],
+        first[len(first) * 95 // 100],
+        busy_s / lane_s,
+    )
+
+
+def search(hardware: Hardware, approach: Approach, seeds: int, sessions: int) -> Trial | None:
+    """The trial with the most sessions that were held; None if one is too many."""
+    best: Trial | None = None
+    low, high = 0, 1
+    while (trial := attempt(hardware, approach, high, seeds, sessions)).held:
+        best, low = trial, high
+        # Far below its limit, how busy it is says about where the limit is.
+        high = max(2 * low, int(0.6 * low / trial.utilisation) if low > 1 else 0)
+    while high - low > max(1, RESOLUTION * high):
+        middle = (low + high) // 2
+        trial = attempt(hardware, approach, middle, seeds, sessions)
+        if trial.held:
+            best, low = trial, middle
+        else:
+            high = middle
+    return best
+
+
+Task = tuple[str, str, Hardware, Approach, int, int]
+
+
+def _find(task: Task) -> Finding:
+    machine, name, hardware, approach, seeds, sessions = task
+    trial = search(hardware, approach, seeds, sessions)
+    seats = trial.seats if trial else 0
+    trial = trial or attempt(hardware, approach, 1, 1, sessions, to_the_end=True)
+    return Finding(machine, name, hardware.name, approach.opening, seats, trial)
+
+
+def compare(
+    machines: Sequence[str], seeds: int = SEEDS, sessions: int = SESSIONS_PER_SEED
+) -> list[Finding]:
+    """The best finding of every approach on every machine."""
+    tasks: list[Task] = [
+        (machine, name, hardware, approach, seeds, sessions)
+        for machine in machines
+        for name, approaches in APPROACHES.items()
+        for approach in approaches
+        for hardware in HARDWARE[machine]
+    ]
+    best: dict[tuple[str, str], Finding] = {}
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        # The machines that hold most take longest, so they begin.
+        findings = [*pool.map(_find, reversed(tasks))]
+    for finding in reversed(findings):
+        key = finding.machine, finding.approach
+        if key not in best or _merit(finding) > _merit(best[key]):
+            best[key] = finding
+    return list(best.values())
+
+
+def _merit(finding: Finding) -> tuple[int, int]:
+    return finding.seats, -finding.trial.with_gap
+
+
+def table(findings: Sequence[Finding]) -> Iterator[str]:
+    """Lines of Markdown, a table for each machine."""
+    for machine in dict.fromkeys(finding.machine for finding in findings):
+        rows = [finding for finding in findings if finding.machine == machine]
+        baseline = next((f.seats for f in rows if f.approach == BASELINE), 0)
+        yield f"\n**{machine}**\n"
+        yield (
+            "| approach | sessions held | against fifo, whole | with a gap | utilisation "
+            "| first audio p50 / p95, ms | lanes | windows |"
+        )
+        yield "|---|---|---|---|---|---|---|---|"
+        for row in rows:
+            yield _row(row, baseline)
+
+
+def _row(finding: Finding, baseline: int) -> str:
+    trial = finding.trial
+    ratio = f"{finding.seats / baseline:.2f} ×" if baseline else "–"
+    seats = f"{finding.seats}" if finding.seats else "0 (of one alone:)"
+    windows = "-".join(map(str, finding.windows)) or "whole"
+    return (
+        f"| {finding.approach} | {seats} | {ratio} | {trial.with_gap} of {trial.sessions} "
+        f"| {trial.utilisation:.0%} "
+        f"| {1000 * trial.first_audio_p50_s:.0f} / {1000 * trial.first_audio_p95_s:.0f} "
+        f"| {finding.lanes} | {windows} |"
+    )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """``python -m tests.sim compare``."""
+    parser = argparse.ArgumentParser(prog="python -m tests.sim compare", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="worlds for each point")
+    parser.add_argument(
+        "--sessions", type=int, default=SESSIONS_PER_SEED, help="counted sessions of a world"
+    )
+    parser.add_argument("--hardware", choices=sorted(HARDWARE), help="only this machine")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    options = parser.parse_args(arguments)
+    machines = [options.hardware] if options.hardware else list(HARDWARE)
+    findings = compare(machines, options.seeds, options.sessions)
+    if options.json:
+        figures = [asdict(finding) for finding in findings]
+        print(json.dumps({"underrun_s": UNDERRUN_S, "share_max": SHARE_MAX, "held": figures}))
+    else:
+        print(
+            f"Sessions held at <= {SHARE_MAX:.1%} of sessions with a gap over "
+            f"{1000 * UNDERRUN_S:.0f} ms ({options.seeds} worlds of {options.sessions} sessions)"
+        )
+        print("\n".join(table(findings)))
+    return 0
