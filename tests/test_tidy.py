@@ -29,6 +29,7 @@ SHELLS = (
     "gateway/client/",
     "gateway/engine/dispatcher.py",
     "gateway/engine/espeak",
+    "gateway/engine/kokoro/download.py",  # between attempts
     "gateway/session/connection.py",
     "gateway/session/endpoint.py",
     "gateway/session/ticker.py",
@@ -45,7 +46,7 @@ NEVER_TOGETHER = ("gateway.session", "gateway.engine", "gateway.codecs")
 ONLY_HERE = {
     "opuslib": ("gateway/codecs/libopus.py",),
     "espeakng_loader": ("gateway/engine/espeak", "gateway/doctor.py"),
-    "onnxruntime": ("gateway/doctor.py",),
+    "onnxruntime": ("gateway/engine/kokoro/runtime.py", "gateway/doctor.py"),
     "uvicorn": ("gateway/server.py", "gateway/doctor.py"),
     "prometheus_client": ("gateway/ops/metrics.py",),
 }
@@ -129,8 +130,18 @@ def test_a_library_is_wrapped_in_one_place(library: str) -> None:
     assert all(user.startswith(allowed) for user in users), users
 
 
-def test_the_runtime_package_never_needs_torch() -> None:
-    assert not [name_of(p) for p in PACKAGE if any(within(m, "torch") for m in imports_of(p))]
+def test_only_the_exporter_needs_torch() -> None:
+    exporter = "gateway/engine/kokoro/export/"
+    users = [name_of(p) for p in PACKAGE if any(within(m, "torch") for m in imports_of(p))]
+    assert users
+    assert all(user.startswith(exporter) for user in users), users
+
+
+def test_nothing_but_its_command_needs_the_exporter() -> None:
+    package = "gateway.engine.kokoro.export"
+    users = [name_of(p) for p in PACKAGE if any(within(m, package) for m in imports_of(p))]
+    outside = [user for user in users if not user.startswith("gateway/engine/kokoro/export/")]
+    assert outside == ["gateway/cli/models_build.py"]
 
 
 def test_nothing_is_left_unfinished() -> None:

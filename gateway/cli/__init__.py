@@ -17,7 +17,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from gateway import __version__
-from gateway.cli import doctor, say, serve, voices
+from gateway.cli import bench, doctor, models, say, serve, voices
 from gateway.errors import GatewayError, InvalidValue, Unavailable
 
 EXIT_FAILURE = 1
@@ -36,6 +36,8 @@ app.command("serve")(serve.command)
 app.command("say")(say.command)
 app.command("voices")(voices.command)
 app.command("doctor")(doctor.command)
+app.add_typer(models.app, name="models")
+app.add_typer(bench.app, name="bench")
 
 
 def _print_version(wanted: bool) -> None:

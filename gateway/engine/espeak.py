@@ -62,7 +62,7 @@ def espeak_facts() -> dict[str, str]:
 
     Starts a worker to ask for the version (0.1 s).  Raises SetupError if it cannot speak.
     """
-    folder = _installed_folder()
+    folder = installed_folder()
     engine = EspeakEngine(EspeakSettings(workers=1))
     try:
         engine.start()
@@ -103,7 +103,7 @@ class EspeakEngine:
         Raises SetupError if the extra is not installed, the library does not load, or the default
         voice does not exist.
         """
-        self._folder = _installed_folder()
+        self._folder = installed_folder()
         self._pool.start()
         try:
             self._table = VoiceTable(self._list_voices())
@@ -230,12 +230,17 @@ class EspeakEngine:
 
     def _spawn(self) -> WorkerProcess:
         assert self._folder is not None, "start() comes first"
-        return WorkerProcess(
-            library=str(_library(self._folder)),
-            data=str(self._folder),
-            block_ms=self._settings.block_ms,
-            timeout_s=self._settings.timeout_s,
-        )
+        return spawn_worker(self._settings, self._folder)
+
+
+def spawn_worker(settings: EspeakSettings, folder: Path) -> WorkerProcess:
+    """A new worker of the library in ``folder``; raises OSError if no process can be made."""
+    return WorkerProcess(
+        library=str(_library(folder)),
+        data=str(folder),
+        block_ms=settings.block_ms,
+        timeout_s=settings.timeout_s,
+    )
 
 
 def _folder() -> Path | None:
@@ -244,7 +249,8 @@ def _folder() -> Path | None:
     return Path(spec.origin).parent if spec and spec.origin else None
 
 
-def _installed_folder() -> Path:
+def installed_folder() -> Path:
+    """Where library and data lie.  Raises SetupError if the extra is not installed."""
     folder = _folder()
     if folder is None or not espeak_available():
         raise SetupError(

@@ -15,6 +15,8 @@ little-endian header and a payload:
                        the voice's name, the text (both UTF-8)
     CANCEL             none; stop that utterance.  Ignored if it is over
     LIST               none
+    PHONEMIZE          length of the voice's name (2), zero (2), the voice's name, the texts, one a
+                       line (all UTF-8)
 
     worker → gateway   payload
     READY              sample rate (4), espeak-ng's version (UTF-8); once, when it can speak
@@ -23,9 +25,12 @@ little-endian header and a payload:
                        code points from 0 (4), and the sample where it begins, from the start of the
                        utterance (4); then PCM, signed 16-bit, as many samples as are left
     END                status (4): SPOKEN, CANCELLED, NO_VOICE or ESPEAK_ERROR.  Exactly one for
-                       each SPEAK, and nothing of that serial follows
+                       each SPEAK, and nothing of that serial follows; also the answer to a
+                       PHONEMIZE that fails (NO_VOICE)
     VOICES             one voice a line: name, file, gender, and priority=language for each of its
                        languages, separated by tabs (UTF-8)
+    PHONEMES           IPA of each text of a PHONEMIZE, one a line (UTF-8): words separated by
+                       spaces, the letters of one phoneme by PHONEME_TIE
 
 One utterance is in progress at a time: a SPEAK is sent only after the END of the one before.  A
 closed socket means that the other side is gone; the worker then exits.
@@ -39,19 +44,23 @@ import os
 import select
 import struct
 
-SPEAK, CANCEL, LIST = 1, 2, 3
-READY, FAILED, AUDIO, END, VOICES = 16, 17, 18, 19, 20
+SPEAK, CANCEL, LIST, PHONEMIZE = 1, 2, 3, 4
+READY, FAILED, AUDIO, END, VOICES, PHONEMES = 16, 17, 18, 19, 20, 21
 
 SPOKEN, CANCELLED, NO_VOICE, ESPEAK_ERROR = 0, 1, 2, 3
 
 PAUSE_AT_END = 1
 """Flag of SPEAK: end with the pause that the last punctuation mark asks for."""
 
+PHONEME_TIE = "^"
+"""A sign that IPA does not use."""
+
 FRAME_BYTES_MAX = 16 * 2**20
 """More than any frame needs; a greater length means that the two sides lost step."""
 
 HEADER = struct.Struct("<B3xII")
 SPEAK_HEAD = struct.Struct("<HHHxx")
+PHONEMIZE_HEAD = struct.Struct("<Hxx")
 NUMBER = struct.Struct("<I")
 MARK = struct.Struct("<II")
 

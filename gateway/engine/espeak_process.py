@@ -11,7 +11,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -26,6 +26,9 @@ from gateway.engine.espeak_frames import (
     MARK,
     NUMBER,
     PAUSE_AT_END,
+    PHONEMES,
+    PHONEMIZE,
+    PHONEMIZE_HEAD,
     SPEAK,
     SPEAK_HEAD,
     SPOKEN,
@@ -65,8 +68,8 @@ class Block:
 class WorkerProcess:
     """A running worker.  Raises OSError if no process can be made.
 
-    ``begin``, ``next_block`` and ``list_voices`` raise EOFError if the worker is gone and
-    TimeoutError if it is silent for ``timeout_s``.  ``usable`` is False from then on.
+    ``begin``, ``next_block``, ``list_voices`` and ``phonemize`` raise EOFError if the worker is
+    gone and TimeoutError if it is silent for ``timeout_s``.  ``usable`` is False from then on.
     """
 
     def __init__(self, library: str, data: str, block_ms: int, timeout_s: float) -> None:
@@ -149,6 +152,24 @@ class WorkerProcess:
         frame = self._receive()
         assert frame.kind == VOICES, frame.kind
         return frame.payload.decode()
+
+    def phonemize(self, selector: str, texts: Sequence[str]) -> list[str]:
+        """Tied IPA of each of ``texts``, which hold no line feed, as ``espeak_frames`` says.
+
+        Raises SynthesisError if espeak has no voice ``selector``.
+        """
+        assert self.usable, "one thing at a time"
+        voice = selector.encode()
+        self._serial = (self._serial + 1) % 2**32
+        payload = PHONEMIZE_HEAD.pack(len(voice)) + voice + "\n".join(texts).encode()
+        self.channel.send(PHONEMIZE, self._serial, payload, self._timeout_s)
+        frame = self._receive()
+        if frame.kind == END:
+            raise SynthesisError(f"espeak-ng has no voice {selector!r} to read the text with")
+        assert frame.kind == PHONEMES, frame.kind
+        lines = frame.payload.decode().split("\n")
+        assert len(lines) == len(texts), "a text held a line feed"
+        return lines
 
     def kill(self) -> None:
         """End the process whatever it does; harmless if it has ended."""

@@ -34,6 +34,10 @@ from gateway.engine.espeak_frames import (
     NO_VOICE,
     NUMBER,
     PAUSE_AT_END,
+    PHONEME_TIE,
+    PHONEMES,
+    PHONEMIZE,
+    PHONEMIZE_HEAD,
     READY,
     SPEAK,
     SPEAK_HEAD,
@@ -57,6 +61,7 @@ _RATE, _VOLUME, _RANGE = 1, 2, 4
 _FROM_CHARACTER = 1
 _UTF8, _END_PAUSE = 1, 0x1000
 _EVENT_TERMINATED, _EVENT_WORD = 0, 1
+_TIED_IPA = 0x02 | 0x80 | ord(PHONEME_TIE) << 8
 
 _PR_SET_PDEATHSIG = 1
 
@@ -125,6 +130,8 @@ class Worker:
             elif frame.kind == LIST:
                 lines = [*self._voice_lines(None), *self._voice_lines(b"variant")]
                 self._channel.send(VOICES, frame.serial, b"\n".join(lines))
+            elif frame.kind == PHONEMIZE:
+                self._phonemize(frame)
             else:
                 assert frame.kind == CANCEL, frame.kind  # it came too late: that one is over
 
@@ -132,11 +139,8 @@ class Worker:
         rate, flags, voice_length = SPEAK_HEAD.unpack_from(frame.payload)
         text_start = SPEAK_HEAD.size + voice_length
         voice, text = frame.payload[SPEAK_HEAD.size : text_start], frame.payload[text_start:]
-        if voice != self._voice:
-            self._voice = b""
-            if self._lib.espeak_SetVoiceByName(voice) != 0:
-                return NO_VOICE
-            self._voice = voice
+        if not self._select(voice):
+            return NO_VOICE
         self._lib.espeak_SetParameter(_RATE, rate, 0)
         self._lib.espeak_SetParameter(_VOLUME, VOLUME, 0)
         self._lib.espeak_SetParameter(_RANGE, PITCH_RANGE, 0)
@@ -148,6 +152,34 @@ class Worker:
         if self._cancelled:
             return CANCELLED
         return ESPEAK_ERROR if failed else SPOKEN
+
+    def _phonemize(self, frame: Frame) -> None:
+        (voice_length,) = PHONEMIZE_HEAD.unpack_from(frame.payload)
+        texts_start = PHONEMIZE_HEAD.size + voice_length
+        if not self._select(frame.payload[PHONEMIZE_HEAD.size : texts_start]):
+            self._channel.send(END, frame.serial, NUMBER.pack(NO_VOICE))
+            return
+        texts = frame.payload[texts_start:].split(b"\n")
+        self._channel.send(PHONEMES, frame.serial, b"\n".join(map(self._phonemes_of, texts)))
+
+    def _phonemes_of(self, text: bytes) -> bytes:
+        """One line; the library takes a clause at a time and moves the pointer on."""
+        clauses = []
+        rest = ctypes.c_char_p(text)
+        while rest.value:
+            clauses.append(
+                self._lib.espeak_TextToPhonemes(ctypes.byref(rest), _UTF8, _TIED_IPA).strip()
+            )
+        return b" ".join(filter(None, clauses))
+
+    def _select(self, voice: bytes) -> bool:
+        """Speak with ``voice`` from now on; False if there is none of that name."""
+        if voice != self._voice:
+            self._voice = b""
+            if self._lib.espeak_SetVoiceByName(voice) != 0:
+                return False
+            self._voice = voice
+        return True
 
     def _receive_block(self, samples: int | None, count: int, events: ctypes.Array[_Event]) -> int:
         """The library's callback; returns 1 to stop.  No exception may pass through C."""
@@ -203,6 +235,8 @@ def _load(path: str) -> ctypes.CDLL:
         ctypes.POINTER(c_uint),
         c_void_p,
     )
+    lib.espeak_TextToPhonemes.argtypes = (ctypes.POINTER(c_char_p), c_int, c_int)
+    lib.espeak_TextToPhonemes.restype = c_char_p
     lib.espeak_Info.argtypes = (ctypes.POINTER(c_char_p),)
     lib.espeak_Info.restype = c_char_p
     lib.espeak_ListVoices.argtypes = (ctypes.POINTER(_Voice),)

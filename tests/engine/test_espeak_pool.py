@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gateway.engine import espeak_pool
-from gateway.engine.espeak import EspeakEngine, _installed_folder, _library
+from gateway.engine.espeak import EspeakEngine, _library, installed_folder
 from gateway.engine.espeak_frames import READY
 from gateway.engine.espeak_pool import WorkerPool
 from gateway.engine.espeak_process import WorkerProcess
@@ -34,7 +34,7 @@ def engine() -> Iterator[EspeakEngine]:
 
 
 def spawn(library: str | None = None, timeout_s: float = 0.5) -> WorkerProcess:
-    folder = _installed_folder()
+    folder = installed_folder()
     return WorkerProcess(library or str(_library(folder)), str(folder), 100, timeout_s)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.engine.espeak import _installed_folder, _library
+from gateway.engine.espeak import _library, installed_folder
 from gateway.engine.espeak_frames import (
     AUDIO,
     CANCEL,
@@ -21,6 +21,9 @@ from gateway.engine.espeak_frames import (
     MARK,
     NO_VOICE,
     NUMBER,
+    PHONEMES,
+    PHONEMIZE,
+    PHONEMIZE_HEAD,
     READY,
     SPEAK,
     SPEAK_HEAD,
@@ -68,7 +71,7 @@ class Program:
 
 @pytest.fixture
 def program() -> Iterator[Program]:
-    folder = _installed_folder()
+    folder = installed_folder()
     program = Program(str(_library(folder)), str(folder))
     assert program.channel.receive(WAIT_S).kind == READY
     yield program
@@ -129,6 +132,39 @@ def test_it_lists_languages_and_variants(program):
     assert len(lines) > 200
 
 
+def phonemize(program: Program, serial: int, texts: bytes, voice: bytes = b"gmw/en-US") -> None:
+    payload = PHONEMIZE_HEAD.pack(len(voice)) + voice + texts
+    program.channel.send(PHONEMIZE, serial, payload)
+
+
+def test_it_phonemises_each_line_whatever_its_clauses(program):
+    phonemize(program, 7, "Judge, then go.\n\nnaïve".encode())
+    frame = program.channel.receive(WAIT_S)
+    assert (frame.kind, frame.serial) == (PHONEMES, 7)
+    assert frame.payload.decode().split("\n") == [
+        "d^ʒˈʌd^ʒ ðˈɛn ɡˈo^ʊ",
+        "",
+        "na^ɪˈiːv",
+    ]
+
+
+def test_an_unknown_voice_to_phonemise_with_is_an_end(program):
+    phonemize(program, 1, b"x", voice=b"tlh")
+    frame = program.channel.receive(WAIT_S)
+    assert (frame.kind, NUMBER.unpack(frame.payload)[0]) == (END, NO_VOICE)
+
+
+def test_speech_and_phonemes_may_take_turns(program):
+    program.speak(1, "Hello world.")
+    assert program.until_end(1)[0] == SPOKEN
+    phonemize(program, 2, b"go", voice=b"roa/fr")
+    assert program.channel.receive(WAIT_S).payload.decode() == "ɡˈo"
+    program.speak(3, "Hello world.")
+    status, samples = program.until_end(3)
+    assert status == SPOKEN
+    assert 10_000 < samples < 30_000
+
+
 def test_a_second_utterance_before_the_end_of_the_first_is_a_bug_that_ends_it(program):
     program.speak(1, "A long story. " * 500)
     program.speak(2, "Too early.")
@@ -165,7 +201,7 @@ def test_a_library_that_is_not_espeak_is_reported(tmp_path):
 
 
 def test_missing_voice_data_is_reported(tmp_path):
-    program = Program(str(_library(_installed_folder())), str(tmp_path))
+    program = Program(str(_library(installed_folder())), str(tmp_path))
     frame = program.channel.receive(WAIT_S)
     assert frame.kind == FAILED
     assert f"no usable voice data in {tmp_path}" in frame.payload.decode()

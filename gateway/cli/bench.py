@@ -1,0 +1,98 @@
+"""``voice-gateway bench``: what a model does on this machine, beside what onnxruntime could do.
+
+Every figure comes with its reference and their ratio, measured in one process, in turns, so that a
+machine that is busy or slows down is so for both.  Figures are medians over the rounds.  A
+stand-in's figures are marked: its weights are random, but it costs what the model costs.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gateway.cli.options import Json
+from gateway.errors import InvalidValue
+
+if TYPE_CHECKING:
+    from gateway.cli.bench_kokoro import Figure
+
+app = typer.Typer(
+    help="Measure a model on this machine.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ModelFolder = Annotated[
+    Path, typer.Option("--model", help="Directory of a split model.", metavar="DIR")
+]
+Rounds = Annotated[int, typer.Option(help="Rounds to take the median of.", min=1)]
+
+
+@app.command("first-audio")
+def first_audio(
+    model: ModelFolder,
+    tokens: Annotated[int, typer.Option(help="Length of the sentence.", min=3, max=510)] = 150,
+    rounds: Rounds = 5,
+    as_json: Json = False,
+) -> None:
+    """Time from a sentence to its first window of sound.
+
+    References: the same stages in onnxruntime alone; and the whole sentence in one graph, with
+    onnxruntime's defaults, as the kokoro-onnx package runs it (if the model has that graph:
+    standin --whole, export --whole).
+
+    [bold]Example[/bold]
+
+        voice-gateway bench first-audio --model DIR --json
+    """
+    from gateway.cli.bench_kokoro import measure_first_audio
+
+    _print("first-audio", model, measure_first_audio(model, tokens, rounds), as_json)
+
+
+@app.command("throughput")
+def throughput(
+    model: ModelFolder,
+    sessions: Annotated[int, typer.Option(help="Sentences spoken at once.", min=1)] = 8,
+    rounds: Rounds = 3,
+    as_json: Json = False,
+) -> None:
+    """Seconds of sound made in a second, with every lane busy.
+
+    Reference: onnxruntime alone, the same stages and windows on as many threads, the generator at
+    the best of batch sizes 1, 2 and 4.
+
+    [bold]Example[/bold]
+
+        voice-gateway bench throughput --model DIR --sessions 8 --json
+    """
+    from gateway.cli.bench_kokoro import measure_throughput
+
+    _print("throughput", model, measure_throughput(model, sessions, rounds), as_json)
+
+
+def _print(what: str, folder: Path, figures: list[Figure], as_json: bool) -> None:
+    from gateway.engine.kokoro.manifest import read_manifest
+
+    if not figures:
+        raise InvalidValue(f"--model: nothing can be measured with {folder}")
+    manifest = read_manifest(folder)
+    if as_json:
+        facts: dict[str, Any] = {
+            "benchmark": what,
+            "model": manifest.name,
+            "stand_in": manifest.stand_in,
+            "figures": [figure.as_dict() for figure in figures],
+        }
+        typer.echo(json.dumps(facts))
+        return
+    kind = "STAND-IN with random weights" if manifest.stand_in else "trained weights"
+    typer.echo(f"{what}: {manifest.name} ({kind})")
+    for figure in figures:
+        typer.echo(
+            f"  {figure.value:8.3f} {figure.unit}  against {figure.reference:8.3f} of "
+            f"{figure.of}: ratio {figure.ratio:.3f}"
+        )

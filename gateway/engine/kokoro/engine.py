@@ -1,0 +1,349 @@
+"""Kokoro as an ``Engine``: durations first, so that lengths and word times are exact at once.
+
+    plan     text ──Frontend──► tokens ──plan──► durations ──► length, word times, windows
+                                             └─► front, source of the first clause
+    render   windows of one size ──generator──► PCM
+
+A call computes on the lane's own thread; several lanes share the sessions, so the weights are there
+once.  Batches bring nothing on a CPU, one thread a window does (measured: kokoro.md, "Batching and
+workers"), hence ``batch_max`` 1 and as many lanes as cores.  The plan, which first audio waits for,
+may use more threads than one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from gateway.engine.base import Emit, EngineInfo, Voice
+from gateway.engine.espeak_phonemizer import EspeakPhonemizer
+from gateway.engine.kokoro.clause import Clause, Place
+from gateway.engine.kokoro.frontend import Frontend
+from gateway.engine.kokoro.graphs import SplitGraphs
+from gateway.engine.kokoro.languages import find_language
+from gateway.engine.kokoro.lexicon import load_lexicons
+from gateway.engine.kokoro.reading import FRAME_SAMPLES, SAMPLE_RATE, Reading
+from gateway.engine.kokoro.store import Model, open_model
+from gateway.engine.kokoro.symbols import TOKENS_MAX
+from gateway.engine.kokoro.voices import ENGINE_NAME
+from gateway.engine.kokoro.windows import Floats, Method, WindowSizes, divide, whole
+from gateway.errors import GatewayError, InvalidValue, SetupError, SynthesisError
+from gateway.media import PcmBlock, to_media_samples
+from gateway.settings import EngineSettings, KokoroSettings
+from gateway.synthesis import Plan, Rendering, SpokenWord, SynthesisRequest, Window
+
+logger = logging.getLogger(__name__)
+
+STAND_IN_NOTICE = (
+    "a stand-in with random weights: it speaks noise, and its figures are not Kokoro's"
+)
+
+
+class Reader(Protocol):
+    """Text → symbols; ``EspeakReader`` is one."""
+
+    def start(self) -> None:
+        """Raises SetupError."""
+        ...
+
+    def close(self) -> None:
+        """Idempotent; ``start`` need not have been called."""
+        ...
+
+    def read(self, spoken: str, language: str) -> Reading:
+        """Raises InvalidValue for the language, SynthesisError for the text."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RenderOptions:
+    """How a model is run; the defaults are for one core."""
+
+    sizes: WindowSizes = field(default_factory=WindowSizes)
+    method: Method = Method.BLENDED
+    prior_frames: float = 160.0
+    lanes: int = 1
+    batch_max: int = 1
+    plan_threads: int = 1
+    render_threads: int = 1
+    seed: int = 0
+    """Of the noise in the source: the same text gives the same samples."""
+
+    @classmethod
+    def of(cls, settings: KokoroSettings) -> RenderOptions:
+        """As ``engine.kokoro`` says."""
+        return cls(
+            sizes=WindowSizes(
+                settings.first_window_frames, settings.window_frames, settings.context_frames
+            ),
+            method=Method(settings.statistics),
+            prior_frames=settings.prior_frames,
+            lanes=settings.lanes,
+            plan_threads=settings.plan_threads,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """One request, read: its voice, the parts that it is planned in, and their styles."""
+
+    voice: Voice
+    speed: float
+    parts: tuple[Reading, ...]
+    styles: tuple[Floats, ...]
+
+
+class EspeakReader:
+    """The text frontend with espeak-ng workers and lexicons of its own."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self._settings = settings.kokoro
+        self._phonemizer = EspeakPhonemizer(settings.espeak, settings.kokoro.phonemizer_workers)
+        self._frontend: Frontend | None = None
+
+    def start(self) -> None:
+        """Raises SetupError for a lexicon that can't be read, or without the extra ``espeak``."""
+        lexicons = load_lexicons(self._settings.lexicons)
+        self._phonemizer.start()
+        self._frontend = Frontend(self._phonemizer.phonemize, lexicons, self._settings.unreadable)
+
+    def close(self) -> None:
+        """End the workers; idempotent."""
+        self._phonemizer.close()
+
+    def read(self, spoken: str, language: str) -> Reading:
+        """As ``Frontend.read``."""
+        assert self._frontend is not None, "start() comes first"
+        return self._frontend.read(spoken, language)
+
+
+def kokoro_engine(folder: Path, settings: EngineSettings) -> KokoroEngine:
+    """The engine of the model in ``folder``, as the settings want it; not yet started."""
+    return KokoroEngine(folder, EspeakReader(settings), RenderOptions.of(settings.kokoro))
+
+
+class KokoroEngine:
+    """The split model in ``folder``; it starts and closes its ``reader``."""
+
+    def __init__(
+        self,
+        folder: Path,
+        reader: Reader,
+        options: RenderOptions | None = None,
+        default_voice: str = "",
+    ) -> None:
+        self._folder = folder
+        self._reader = reader
+        self._options = options or RenderOptions()
+        self._default_voice = default_voice
+        self._model: Model | None = None
+        self._graphs: SplitGraphs | None = None
+        self._info: EngineInfo | None = None
+
+    @property
+    def info(self) -> EngineInfo:
+        """Facts; valid after ``start``."""
+        assert self._info is not None, "start() comes first"
+        return self._info
+
+    def start(self) -> None:
+        """Verify the model, open its graphs and run each once.
+
+        Raises SetupError for a model that is damaged, of another kind, or lacks the default voice.
+        """
+        options = self._options
+        model = open_model(self._folder)
+        try:
+            default = model.voices.find(self._default_voice or model.voices.default)
+        except InvalidValue as error:
+            raise SetupError(f"engine.default_voice: {error.message}") from error
+        if model.manifest.stand_in:
+            logger.warning("model %s is %s", model.manifest.name, STAND_IN_NOTICE)
+        graphs = SplitGraphs.open(
+            model, plan_threads=options.plan_threads, render_threads=options.render_threads
+        )
+        self._reader.start()
+        self._graphs, self._model = graphs, model
+        self._info = EngineInfo(
+            name=ENGINE_NAME,
+            version=model.manifest.name,
+            sample_rate=model.manifest.sample_rate,
+            voices=tuple(self._described(voice) for voice in model.voices.listed()),
+            default_voice=default.id,
+            lanes=options.lanes,
+            batch_max=options.batch_max,
+            plans_ahead=True,
+        )
+        self._warm_up(default)
+
+    def close(self) -> None:
+        """Give up the sessions; calls that run end first, later ones raise SynthesisError."""
+        self._graphs = None
+        self._reader.close()
+
+    def find(self, voice: str, language: str) -> Voice:
+        """A voice or mix by name, else the first of ``language``, else the default."""
+        voices = self._open_model().voices
+        if voice or not language:
+            return self._described(voices.find(voice or self.info.default_voice))
+        found = voices.for_language(find_language(language).tag)
+        if found is None:
+            raise InvalidValue(f"language: no voice here speaks {language!r}", field="language")
+        return self._described(found)
+
+    def plan(self, requests: Sequence[SynthesisRequest]) -> Sequence[Plan | SynthesisError]:
+        """Durations of all texts in one batch; then the features of each one's first clause."""
+        graphs = self._open_graphs()
+        read = [self._read(request) for request in requests]
+        clauses = iter(self._clauses(graphs, [each for each in read if isinstance(each, _Ready)]))
+        plans: list[Plan | SynthesisError] = []
+        for request, each in zip(requests, read, strict=True):
+            if isinstance(each, SynthesisError):
+                plans.append(each)
+                continue
+            own = next(clauses)
+            if own:
+                own[0].acoustics(graphs)
+            plans.append(_plan_of(request, each.parts, own))
+        return plans
+
+    def render(self, windows: Sequence[Window], emit: Emit) -> None:
+        """Render windows of one size in one call of the generator."""
+        graphs = self._open_graphs()
+        places: list[tuple[int, Clause, int]] = []
+        for i, window in enumerate(windows):
+            place = window.state
+            assert isinstance(place, Place)
+            if place.clause is None:
+                emit(i, Rendering(PcmBlock(np.zeros(0, np.float32), SAMPLE_RATE), final=True))
+            else:
+                places.append((i, place.clause, place.index))
+        if not places:
+            return
+        made = graphs.generate(
+            [
+                (
+                    clause.acoustics(graphs),
+                    clause.spans[place],
+                    clause.style,
+                    clause.given(place, graphs.statistics),
+                )
+                for _, clause, place in places
+            ]
+        )
+        for (i, clause, place), (audio, moments) in zip(places, made, strict=True):
+            pcm = PcmBlock(clause.receive(place, audio, moments), SAMPLE_RATE)
+            emit(i, Rendering(pcm, final=True))
+
+    # ── parts of these ─────────────────────────────────────────────────────────────────────────
+
+    def _read(self, request: SynthesisRequest) -> _Ready | SynthesisError:
+        try:
+            voice = self.find(request.voice, request.language)
+            reading = self._reader.read(request.chunk.spoken, request.language or voice.language)
+            # Marks alone would be spoken as a pause, and the listener be told of no word.
+            parts = tuple(reading.split(TOKENS_MAX)) if reading.words else ()
+            voices = self._open_model().voices
+            styles = tuple(voices.style(voice.id, len(part)) for part in parts)
+        except SynthesisError as error:
+            return error
+        except GatewayError as error:
+            return SynthesisError(error.message, field=error.field, limit=error.limit)
+        return _Ready(voice, request.speed, parts, styles)
+
+    def _clauses(self, graphs: SplitGraphs, texts: Sequence[_Ready]) -> list[list[Clause]]:
+        """The clauses of each text, their durations planned."""
+        parts = [(ready, i) for ready in texts for i in range(len(ready.parts))]
+        if not parts:
+            return [[] for _ in texts]
+        planned = graphs.plan(
+            [ready.parts[i].input_ids() for ready, i in parts],
+            np.concatenate([ready.styles[i] for ready, i in parts]),
+            [ready.speed for ready, _ in parts],
+        )
+        options = self._options
+        clauses = [
+            Clause(
+                planned=each,
+                style=ready.styles[i],
+                prior=graphs.prior(ready.voice.id, options.prior_frames),
+                spans=(whole(each.frames),)
+                if options.method is Method.EXACT
+                else divide(each.frames, options.sizes),
+                method=options.method,
+                seed=options.seed,
+            )
+            for (ready, i), each in zip(parts, planned, strict=True)
+        ]
+        left = iter(clauses)
+        return [[next(left) for _ in ready.parts] for ready in texts]
+
+    def _described(self, voice: Voice) -> Voice:
+        if not self._open_model().manifest.stand_in:
+            return voice
+        return replace(voice, description=STAND_IN_NOTICE)
+
+    def _open_graphs(self) -> SplitGraphs:
+        if self._graphs is None:
+            raise SynthesisError(f"engine {ENGINE_NAME} is closed")
+        return self._graphs
+
+    def _open_model(self) -> Model:
+        assert self._model is not None, "start() comes first"
+        return self._model
+
+    def _warm_up(self, voice: Voice) -> None:
+        """Run every graph once: the first run allocates, and finds what does not work at all."""
+        graphs = self._open_graphs()
+        reading = Reading("a.", (0, -1), ((0, 1),))
+        style = self._open_model().voices.style(voice.id, len(reading))
+        (planned,) = graphs.plan([reading.input_ids()], style, [1.0])
+        span = whole(planned.frames)
+        clause = Clause(planned, style, None, (span,), Method.EXACT, seed=0)
+        given = clause.given(0, graphs.statistics)
+        ((audio, _),) = graphs.generate([(clause.acoustics(graphs), span, style, given)])
+        if len(audio) != planned.frames * FRAME_SAMPLES or not np.isfinite(audio).all():
+            raise SetupError(
+                f"the model in {self._folder} does not compute speech: {planned.frames} frames "
+                f"gave {len(audio)} samples, or some that are no numbers; build it again"
+            )
+
+
+def _plan_of(
+    request: SynthesisRequest, parts: Sequence[Reading], clauses: Sequence[Clause]
+) -> Plan:
+    """Windows, length and words of the clauses one behind the other."""
+    places = [Place(clause, i) for clause in clauses for i in range(len(clause.spans))]
+    places = places or [Place(None)]
+    windows = tuple(
+        Window(
+            request.id,
+            index=i,
+            final=i == len(places) - 1,
+            shape=place.clause.spans[place.index].size if place.clause else 0,
+            state=place,
+        )
+        for i, place in enumerate(places)
+    )
+    words: list[SpokenWord] = []
+    frames = 0
+    for part, clause in zip(parts, clauses, strict=True):
+        offset = to_media_samples(frames * FRAME_SAMPLES, SAMPLE_RATE)
+        durations = [int(each) for each in clause.planned.durations]
+        words += [
+            SpokenWord(
+                word.spoken_start,
+                word.spoken_end,
+                word.start_samples + offset,
+                word.end_samples + offset,
+            )
+            for word in part.spoken_words(durations)
+        ]
+        frames += clause.planned.frames
+    length = to_media_samples(frames * FRAME_SAMPLES, SAMPLE_RATE)
+    return Plan(request.id, windows, length, tuple(words))

@@ -1,0 +1,119 @@
+"""onnxruntime, in one place: opening graphs, and saying why one does not open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+
+from gateway.errors import SetupError
+
+_ERRORS_ONLY = 3
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """An input or output: ``type`` is NumPy's name ("float32"), an open dimension is None."""
+
+    name: str
+    type: str
+    shape: tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GraphInfo:
+    """What a graph takes and gives, and the text that its maker put into it."""
+
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    metadata: Mapping[str, str]
+
+
+_TYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(double)": "float64",
+    "tensor(int32)": "int32",
+    "tensor(int64)": "int64",
+    "tensor(bool)": "bool",
+}
+
+
+def open_session(
+    file: Path,
+    options: onnxruntime.SessionOptions | None = None,
+    providers: Sequence[str | tuple[str, Mapping[str, Any]]] = ("CPUExecutionProvider",),
+) -> onnxruntime.InferenceSession:
+    """A session on the graph in ``file``.  Raises SetupError with onnxruntime's reason.
+
+    Without ``options`` nothing is optimised: that opens fastest, and is enough to look at a graph.
+    """
+    if not file.is_file():
+        raise SetupError(f"there is no model file {file}")
+    try:
+        return onnxruntime.InferenceSession(
+            str(file), sess_options=options or _looking(), providers=list(providers)
+        )
+    except Exception as error:  # onnxruntime's errors have no common base but this
+        raise SetupError(
+            f"onnxruntime can't open {file} ({file.stat().st_size} bytes): {_reason(error)}; "
+            "it is damaged or cut short, or needs a newer onnxruntime"
+        ) from error
+
+
+def describe(session: onnxruntime.InferenceSession) -> GraphInfo:
+    """Inputs, outputs and metadata of an open graph."""
+    return GraphInfo(
+        tuple(_tensor(each) for each in session.get_inputs()),
+        tuple(_tensor(each) for each in session.get_outputs()),
+        dict(session.get_modelmeta().custom_metadata_map),
+    )
+
+
+def inspect(file: Path) -> GraphInfo:
+    """What the graph in ``file`` takes and gives; the weights are read, but nothing is computed."""
+    return describe(open_session(file))
+
+
+def _looking() -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 1
+    options.log_severity_level = _ERRORS_ONLY
+    return options
+
+
+def _tensor(node: Any) -> TensorInfo:
+    shape = tuple(size if isinstance(size, int) else None for size in node.shape)
+    return TensorInfo(node.name, _TYPES.get(node.type, node.type), shape)
+
+
+def _reason(error: Exception) -> str:
+    """onnxruntime's own words, on one line and without the path that we name ourselves."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 300 else f"{text[:300]}…"
+
+
+def running_options(threads: int) -> onnxruntime.SessionOptions:
+    """Options to compute with, on ``threads`` threads for each call.
+
+    Threads that spin while they wait for work would fight with those of other sessions: with
+    onnxruntime's default two sessions on two cores take almost twice as long.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _ERRORS_ONLY
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def open_plain_session(file: Path) -> onnxruntime.InferenceSession:
+    """A session with onnxruntime's own defaults, as others run it: for benchmarks to compare with.
+
+    Raises SetupError with onnxruntime's reason.
+    """
+    return open_session(file, onnxruntime.SessionOptions())
