@@ -5,8 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
+from cachetools import LRUCache
+
 from gateway.engine.base import Engine, Voice
 from gateway.errors import InvalidValue, SetupError
+
+_FOUND_MAX = 1024
+"""Voices beyond the listed ones that are remembered: clients may name any number of mixes."""
 
 
 class Catalogue:
@@ -24,6 +29,7 @@ class Catalogue:
         for engine in engines:
             for voice in engine.info.voices:
                 self._by_id.setdefault(voice.id, (voice, engine))
+        self._found: LRUCache[str, tuple[Voice, Engine]] = LRUCache(_FOUND_MAX)
         try:
             self._default = self._find(default_voice or engines[0].info.default_voice)
         except InvalidValue as error:
@@ -43,7 +49,7 @@ class Catalogue:
 
     def engine_of(self, voice: str) -> Engine:
         """The engine that speaks ``voice``, which must have come from ``resolve``."""
-        return self._by_id[voice][1]
+        return self._entry(voice)[1]
 
     def resolve(self, voice: str | None, language: str | None) -> tuple[str, str]:
         """The voice and language to speak with.
@@ -60,8 +66,12 @@ class Catalogue:
         return found.id, (language or found.language).lower()
 
     def _find(self, voice: str) -> Voice:
-        if voice in self._by_id:
-            return self._by_id[voice][0]
+        return self._entry(voice)[0]
+
+    def _entry(self, voice: str) -> tuple[Voice, Engine]:
+        known = self._by_id.get(voice) or self._found.get(voice)
+        if known is not None:
+            return known
         for engine in self._engines:
             try:
                 return self._remember(engine.find(voice, ""), engine)
@@ -79,12 +89,15 @@ class Catalogue:
             return self._default
         for engine in self._engines:
             try:
-                return self._remember(engine.find("", language), engine)
+                return self._remember(engine.find("", language), engine)[0]
             except InvalidValue:
                 continue
         raise InvalidValue(
             f"language: no voice speaks {language!r}; GET /v1/voices lists all", field="language"
         )
 
-    def _remember(self, voice: Voice, engine: Engine) -> Voice:
-        return self._by_id.setdefault(voice.id, (voice, engine))[0]
+    def _remember(self, voice: Voice, engine: Engine) -> tuple[Voice, Engine]:
+        known = self._by_id.get(voice.id)
+        if known is None:
+            known = self._found[voice.id] = (voice, engine)
+        return known

@@ -1,5 +1,6 @@
 import pytest
 
+from gateway.engine.base import Voice
 from gateway.engine.catalogue import Catalogue
 from gateway.errors import InvalidValue, SetupError
 from tests.engine.scripted import ScriptedEngine
@@ -45,3 +46,17 @@ def test_without_engines_it_says_what_to_install() -> None:
 def test_the_engine_of_a_voice_is_known() -> None:
     engine = ScriptedEngine(plans_ahead=False)
     assert Catalogue([engine]).engine_of("w") is engine
+
+
+def test_voices_that_are_found_are_remembered_but_not_without_bound() -> None:
+    class Mixer(ScriptedEngine):
+        def find(self, voice: str, language: str) -> Voice:
+            return Voice(voice, voice, "en-us", "scripted")
+
+    engine = Mixer(plans_ahead=False)
+    catalogue = Catalogue([engine])
+    for number in range(3000):
+        catalogue.resolve(f"mix{number}", None)
+    assert catalogue.engine_of("mix0") is engine
+    assert len(catalogue._found) == 1024
+    assert len(catalogue.voices) == 2
