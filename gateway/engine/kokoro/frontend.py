@@ -136,6 +136,7 @@ def _assemble(segments: list[Segment], symbols: Mapping[int, str]) -> Reading:
     for each in segments:
         if isinstance(each, Word):
             kept, lost = with_tokens(symbols[each.start])
+            kept = " ".join(kept.split())  # what was lost may have stood alone
             owner = len(words)
             dropped.append(lost)
         elif isinstance(each, Mark):

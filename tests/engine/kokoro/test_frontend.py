@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator, Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.engine.espeak_phonemizer import EspeakPhonemizer
@@ -153,6 +153,7 @@ def any_reader(phonemizer: EspeakPhonemizer) -> Frontend:
 
 
 @settings(max_examples=150, deadline=None)
+@example(spoken="0ºø", language="hi")
 @given(
     spoken=st.text(st.characters() | st.sampled_from("aeiou .,'-—5%\u00a0"), max_size=60),
     language=st.sampled_from(["en-us", "en-gb", "fr", "es", "hi"]),
