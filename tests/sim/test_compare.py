@@ -74,7 +74,7 @@ def test_windows_by_deadline_hold_what_whole_chunks_do_not() -> None:
     ours = attempt(INT8, EDF_WINDOWS, 8, 1, 200)
     assert (ours.held, ours.with_gap) == (True, 0)
     assert ours.first_audio_p95_s < 0.3
-    whole = attempt(INT8, FIFO_WHOLE, 8, 1, 200, to_the_end=True)
+    whole = attempt(INT8, FIFO_WHOLE, 8, 1, 200, gaps_max=200)
     assert not whole.held
     assert whole.with_gap > 20
 

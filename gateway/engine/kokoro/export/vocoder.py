@@ -110,7 +110,7 @@ class SourceGraph(nn.Module):
         The same curve is drawn here from whole turns dropped at each block.
         """
         turns = (f0[:, None] * self.multiples / self.rate) % 1
-        steps = f0[:, None] * self.multiples * (self.step / self.rate)
+        steps = f0[:, None] * self.multiples / (self.rate / self.step)  # by 80, which is exact
         middle = (torch.cumsum(steps - torch.round(steps), -1) + phase0[:, :, None]) % 1
         edge = torch.zeros_like(turns[:, :, :1])
         before, after = (
