@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import gc
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -38,14 +38,17 @@ from gateway.engine.espeak import EspeakEngine
 from gateway.engine.job import Job
 from gateway.errors import SetupError, Unavailable
 from gateway.ops.metrics import Metrics
-from gateway.session.connection import Connection, Services
 from gateway.session.endpoint import SpeakEndpoint
 from gateway.session.events import CodecOptions
+from gateway.session.http import ListingEndpoint, SpeechEndpoint
 from gateway.session.protocol import Capabilities, Resolved
-from gateway.session.registry import Registry
+from gateway.session.registry import Member, Registry
+from gateway.session.runner import Services
 from gateway.session.ticker import Ticker
 from gateway.settings import Settings
 from gateway.text.chunker import Chunker
+from gateway.wire.base import ListingRoute, SocketRoute, SpeechRoute, Voices
+from gateway.wire.table import ROUTES
 
 logger = logging.getLogger(__name__)
 
@@ -67,9 +70,7 @@ class Gateway:
         self.settings = settings
         self._factories = engines
         self.metrics = Metrics()
-        self.registry: Registry[Connection] = Registry(
-            settings.limits.sessions_max, self._check_load
-        )
+        self.registry: Registry[Member] = Registry(settings.limits.sessions_max, self._check_load)
         self.problems: dict[str, str] = {}
         self._catalogue: Catalogue | None = None
         self._dispatcher: Dispatcher | None = None
@@ -192,6 +193,10 @@ class Gateway:
         assert self._catalogue is not None
         return self._catalogue
 
+    def voices(self) -> Voices:
+        """What listings may tell; valid once ``loaded`` has returned."""
+        return Voices(self.catalogue.voices, self.catalogue.default_voice)
+
     @property
     def queued_work(self) -> int:
         """Pieces of work that wait for a lane."""
@@ -220,7 +225,7 @@ class Gateway:
                 *self.catalogue.resolve(voice, language)
             ),
             check_codec=_preskip_of(self.settings),
-            make_chunker=lambda language: Chunker(self.settings.text, language),
+            make_chunker=lambda language, text: Chunker(text, language),
         )
 
     def _open_track(self, options: CodecOptions) -> Track:
@@ -304,6 +309,18 @@ async def _voices(request: Request) -> Response:
     )
 
 
+def _wire_routes(gateway: Gateway) -> Iterator[BaseRoute]:
+    """One endpoint for each path and kind, with the protocols that share it."""
+    for path in dict.fromkeys(route.path for route in ROUTES):
+        there = [route for route in ROUTES if route.path == path]
+        if sockets := [route for route in there if isinstance(route, SocketRoute)]:
+            yield WebSocketRoute(path, SpeakEndpoint(gateway, sockets))
+        if speeches := [route for route in there if isinstance(route, SpeechRoute)]:
+            yield Route(path, SpeechEndpoint(gateway, speeches).answer, methods=["POST"])
+        if listings := [route for route in there if isinstance(route, ListingRoute)]:
+            yield Route(path, ListingEndpoint(gateway, listings).answer, methods=["GET"])
+
+
 def create_app(settings: Settings, engines: Mapping[str, EngineFactory] = ENGINES) -> Starlette:
     """The ASGI application; its engines load when its lifespan begins."""
     gateway = Gateway(settings, engines)
@@ -321,7 +338,7 @@ def create_app(settings: Settings, engines: Mapping[str, EngineFactory] = ENGINE
         Route("/readyz", _readyz),
         Route("/metrics", _metrics),
         Route("/v1/voices", _voices),
-        WebSocketRoute("/v1/speak", SpeakEndpoint(gateway)),
+        *_wire_routes(gateway),
     ]
     demo = demo_directory()
     if settings.server.demo and demo is not None:

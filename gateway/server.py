@@ -23,8 +23,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import CloseCode, Frame
 
 from gateway.app import Gateway, create_app
-from gateway.session.endpoint import EXTENSION
 from gateway.session.rate import TokenBucket
+from gateway.session.socket import EXTENSION
 from gateway.settings import LimitSettings, LogSettings, Settings
 
 logger = logging.getLogger("gateway.server")

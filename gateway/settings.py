@@ -80,6 +80,9 @@ class LimitSettings(Section):
     message_bytes_max: int = Field(
         65_536, ge=1024, description="One message; four times as much closes with 1009."
     )
+    request_bytes_max: int = Field(
+        1_048_576, ge=1024, description="Body of one HTTP request; more is answered with 413."
+    )
     fragments_max: int = Field(
         1024, ge=1, description="Frames of one message; empty ones pass every limit of bytes."
     )

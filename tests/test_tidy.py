@@ -32,6 +32,10 @@ SHELLS = (
     "gateway/engine/kokoro/download.py",  # between attempts
     "gateway/session/connection.py",
     "gateway/session/endpoint.py",
+    "gateway/session/exchange.py",
+    "gateway/session/http.py",
+    "gateway/session/runner.py",
+    "gateway/session/socket.py",
     "gateway/session/ticker.py",
 )
 """The only files that wait, read clocks or start threads."""

@@ -1,4 +1,4 @@
-"""The ASGI endpoint of a WebSocket: who may come in, and what they are told if they may not.
+"""The ASGI endpoint of a WebSocket path: who may come in, and what they are told if they may not.
 
 A refusal before the handshake would reach a browser as a bare 403 without a reason, so every
 client is accepted first, told what is wrong, and closed with a code of its own.
@@ -7,23 +7,19 @@ client is accepted first, told what is wrong, and closed with a code of its own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any, Protocol
-from urllib.parse import parse_qsl
 
-from gateway.access import check_key, check_origin, offered_keys
-from gateway.errors import GatewayError, ProtocolViolation
+from gateway.access import check_key, check_origin
+from gateway.errors import GatewayError
 from gateway.ops.metrics import Metrics
-from gateway.session import events
-from gateway.session.connection import Connection, Receive, Send, Services, Write
+from gateway.session.connection import Connection
 from gateway.session.protocol import Capabilities, Session
-from gateway.session.registry import Registry, new_session_id
+from gateway.session.registry import Member, Registry, new_session_id
+from gateway.session.runner import Services
+from gateway.session.socket import Receive, Send, Socket
 from gateway.settings import Settings
-from gateway.wire import voice_v1
-
-EXTENSION = "voice_gateway"
-"""Where our server puts what ASGI lacks (gateway/server.py): ``abort``, which cuts the transport,
-and ``write``, which sends without a coroutine for each message."""
+from gateway.wire.base import Adapter, Dialect, Handshake, Hangup, SocketRoute, choose
 
 
 class Host(Protocol):
@@ -31,7 +27,7 @@ class Host(Protocol):
 
     settings: Settings
     metrics: Metrics
-    registry: Registry[Connection]
+    registry: Registry[Member]
 
     async def loaded(self) -> None:
         """Wait for the engines."""
@@ -47,27 +43,31 @@ class Host(Protocol):
 
 
 class SpeakEndpoint:
-    """Serves ``voice.v1``."""
+    """Serves the dialects of one path; the last of them claims every client."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, routes: Sequence[SocketRoute]) -> None:
         self._host = host
+        self._routes = routes
         self._lent: tuple[Services, Capabilities] | None = None
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """The ASGI application."""
         connect = await receive()
         assert connect["type"] == "websocket.connect", connect
-        offered: list[str] = scope.get("subprotocols", [])
-        chosen = voice_v1.SUBPROTOCOL if voice_v1.SUBPROTOCOL in offered else None
+        handshake = Handshake.of(scope)
+        route = choose(self._routes, handshake)
+        assert route is not None, handshake.path
+        dialect = route.dialect
+        chosen = dialect.choose_subprotocol(handshake)
         await send({"type": "websocket.accept", "subprotocol": chosen})
         try:
-            self._check(scope, offered, chosen)
+            adapter = self._let_in(dialect, handshake)
             await self._host.loaded()
             self._host.registry.check_room()  # others came in while the engines were loading
         except GatewayError as error:
-            await self._refuse(error, send)
+            await self._refuse(dialect, error, handshake, send)
             return
-        connection = self._connect(scope, receive, send)
+        connection = self._connect(adapter, scope, receive, send)
         metrics = self._host.metrics
         metrics.session_opened()
         try:
@@ -75,49 +75,42 @@ class SpeakEndpoint:
         finally:
             self._host.registry.remove(connection.session.id)
 
-    def _check(self, scope: Any, offered: list[str], chosen: str | None) -> None:
-        settings = self._host.settings.server
-        headers = {
-            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
-        }
-        check_origin(headers.get("origin"), headers.get("host"), settings)
-        query = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1")))
-        check_key(offered_keys(headers, query, offered), settings)
-        if offered and chosen is None:
-            raise ProtocolViolation(
-                f"none of the subprotocols {', '.join(offered)} is spoken here; "
-                f"offer {voice_v1.SUBPROTOCOL}",
-                field="Sec-WebSocket-Protocol",
-                limit=voice_v1.SUBPROTOCOL,
-            )
+    def _let_in(self, dialect: Dialect, handshake: Handshake) -> Adapter:
+        settings = self._host.settings
+        headers = handshake.headers
+        check_origin(headers.get("origin"), headers.get("host"), settings.server)
+        keys = handshake.keys
+        if keys or not dialect.key_may_follow:
+            check_key(keys, settings.server)
         self._host.registry.check_room()
+        return dialect.adapt(handshake, settings, lambda shown: check_key(shown, settings.server))
 
-    def _connect(self, scope: Any, receive: Receive, send: Send) -> Connection:
+    def _connect(self, adapter: Adapter, scope: Any, receive: Receive, send: Send) -> Connection:
         if self._lent is None:
             self._lent = self._host.services(), self._host.capabilities()
         services, capabilities = self._lent
         now = asyncio.get_running_loop().time()
         session = Session(
-            new_session_id(), self._host.settings, capabilities, now, self._host.metrics.observe
+            new_session_id(),
+            self._host.settings,
+            capabilities,
+            now,
+            self._host.metrics.observe,
+            idle_timeout_s=adapter.idle_timeout_s,
         )
-        hooks: dict[str, Any] = scope.get("extensions", {}).get(EXTENSION, {})
-        abort: Callable[[], None] = hooks.get("abort", _no_abort)
-        write: Write = hooks.get("write", _never_at_once)
-        connection = Connection(session, voice_v1, services, receive, send, write, abort)
+        socket = Socket(scope, send, services.settings.limits)
+        connection = Connection(session, adapter, services, receive, socket)
         self._host.registry.add(session.id, connection)
         return connection
 
-    async def _refuse(self, error: GatewayError, send: Send) -> None:
+    async def _refuse(
+        self, dialect: Dialect, error: GatewayError, handshake: Handshake, send: Send
+    ) -> None:
         self._host.metrics.refused(error.code)
-        message = voice_v1.encode(events.Failed(error, fatal=True), self._host.settings)
-        await send({"type": "websocket.send", "text": message})
-        await send({"type": "websocket.close", "code": error.close_code, "reason": error.code})
-
-
-def _never_at_once(_: str | bytes) -> bool:
-    """A server other than ours sends by ASGI alone."""
-    return False
-
-
-def _no_abort() -> None:
-    """A server other than ours closes the transport when it likes."""
+        for message in dialect.refuse(error, handshake, self._host.settings):
+            if isinstance(message, Hangup):
+                close = {"code": message.code, "reason": message.reason}
+                await send({"type": "websocket.close", **close})
+                return
+            kind = "bytes" if isinstance(message, bytes) else "text"
+            await send({"type": "websocket.send", kind: message})

@@ -34,6 +34,13 @@ class Start:
     sample_rate: int | None = None
     bitrate: int | None = None
     frame_duration_ms: int | None = None
+    lead_s: float | None = None
+    """How far ahead of an ideal listener audio is sent; infinity: as soon as it is made.
+
+    None, for listeners that report: as their jitter buffer needs.
+    """
+    first_chunk_chars_min: int | None = None
+    stall_timeout_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

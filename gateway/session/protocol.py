@@ -38,7 +38,7 @@ from gateway.session.events import (
 from gateway.session.speech import MakeChunker, Speech, Surroundings
 from gateway.session.states import SESSION, Machine, SessionInput, SessionState
 from gateway.session.utterance import Utterance
-from gateway.settings import Settings
+from gateway.settings import Settings, TextSettings
 from gateway.synthesis import EncodedRendering, RequestId
 from gateway.trace import Event, Observer, Trace
 
@@ -80,7 +80,9 @@ class Session:
         capabilities: Capabilities,
         now: float,
         observer: Observer | None = None,
+        idle_timeout_s: float | None = None,
     ) -> None:
+        """``idle_timeout_s``: instead of the setting, for a client that asks for another."""
         self.id = session_id
         self.trace = Trace(settings.limits.trace_records_max, observer)
         self._settings = settings
@@ -90,13 +92,13 @@ class Session:
         self._contexts: dict[str, Utterance] = {}
         self._context_count = 0
         self._active_at = now
+        self._idle_timeout_s = idle_timeout_s or settings.limits.idle_timeout_s
         self._closing: tuple[int, str] = (CLOSE_NORMAL, "closed by the client")
         self._draining = False
         self._around = Surroundings(
             session_id,
             settings.limits,
             settings.pacing,
-            settings.text,
             capabilities.make_chunker,
             self.trace,
             self._outputs.append,
@@ -190,6 +192,12 @@ class Session:
             utterance.receive_finished(generation, frames, now)
             self._settle(now)
 
+    def receive_congestion(self, congested: bool, now: float) -> None:
+        """Whether the transport is full: audio waits here then, and soon its synthesis too."""
+        self._around.congested = congested
+        if not congested:
+            self.handle_timer(now)
+
     def receive_drain(self, now: float) -> None:
         """The gateway shuts down: finish what is being said, open nothing new."""
         if self._machine.allows(SessionInput.CLOSE_ASKED):
@@ -230,18 +238,19 @@ class Session:
 
     @property
     def _idle_at(self) -> float:
-        limits = self._settings.limits
+        return self._active_at + self._idle_limit_s
+
+    @property
+    def _idle_limit_s(self) -> float:
         never_started = self._context_count == 0
-        return self._active_at + (
-            limits.start_timeout_s if never_started else limits.idle_timeout_s
-        )
+        return self._settings.limits.start_timeout_s if never_started else self._idle_timeout_s
 
     def _check_idle(self, now: float) -> None:
         if self.speaking:
             self._active_at = now
         elif now >= self._idle_at and self.state is not SessionState.CLOSED:
             setting = "idle_timeout_s" if self._context_count else "start_timeout_s"
-            limit = getattr(self._settings.limits, setting)
+            limit = self._idle_limit_s
             error = LimitExceeded(
                 f"no message for {limit:g} s; the session ends", field=setting, limit=limit
             )
@@ -315,7 +324,17 @@ class Session:
             speed=event.speed,
             codec=codec,
             preskip_samples=preskip_samples,
+            text=self._text_settings(event),
+            lead_s=event.lead_s,
         )
+
+    def _text_settings(self, event: Start) -> TextSettings:
+        wanted = {
+            "first_chunk_chars_min": event.first_chunk_chars_min,
+            "stall_timeout_s": event.stall_timeout_s,
+        }
+        given = {name: value for name, value in wanted.items() if value is not None}
+        return self._settings.text.model_copy(update=given) if given else self._settings.text
 
     def _receive_cancel(self, event: Cancel, now: float) -> None:
         if event.context is None:

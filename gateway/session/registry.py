@@ -7,9 +7,18 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from gateway.errors import Draining, Overloaded
+
+
+class Member(Protocol):
+    """The shell of a session."""
+
+    def drain(self) -> None:
+        """The gateway shuts down."""
+        ...
+
 
 M = TypeVar("M")
 

@@ -10,7 +10,7 @@ from gateway.settings import LimitSettings, PacingSettings, TextSettings
 from gateway.text.chunker import Chunker
 from gateway.trace import Trace
 
-MakeChunker = Callable[[str], Chunker]
+MakeChunker = Callable[[str, TextSettings], Chunker]
 """Makes a chunker for a language."""
 
 
@@ -25,6 +25,9 @@ class Speech:
     speed: float
     codec: CodecOptions
     preskip_samples: int
+    text: TextSettings
+    lead_s: float | None = None
+    """As in ``Start``."""
 
     @property
     def frame_samples(self) -> int:
@@ -32,17 +35,18 @@ class Speech:
         return self.codec.frame_duration_ms * 48
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Surroundings:
     """What an utterance shares with its session."""
 
     session: str
     limits: LimitSettings
     pacing: PacingSettings
-    text: TextSettings
     make_chunker: MakeChunker
     trace: Trace
     emit: Callable[[Output], None]
     chunk_numbers: Iterator[int]
     """Counts for the whole session, as a context's name may be used again: a chunk of the old one
     may still be at the engine then."""
+    congested: bool = False
+    """The transport takes nothing at present."""

@@ -10,6 +10,8 @@ and drops whatever still arrives for the old one.
 
 from __future__ import annotations
 
+import math
+
 from gateway.errors import GatewayError, LimitExceeded, ProtocolViolation
 from gateway.media import EncodedFrame
 from gateway.session.events import (
@@ -62,10 +64,10 @@ class Utterance:
 
     def _begin_generation(self) -> None:
         pacing = self._around.pacing
-        self._chunker = self._around.make_chunker(self.speech.language)
+        self._chunker = self._around.make_chunker(self.speech.language, self.speech.text)
         self._pacer = Pacer(
             self.speech.frame_samples,
-            pacing.lead_target_s,
+            pacing.lead_target_s if self.speech.lead_s is None else self.speech.lead_s,
             pacing.message_duration_max_ms / 1000,
         )
         self._playout = Playout(round(pacing.prebuffer_s * 48_000))
@@ -280,7 +282,7 @@ class Utterance:
     def next_timer(self, now: float) -> float | None:
         """When ``handle_timer`` should be called next; None: only an input changes anything."""
         lead_s = self._playout.lead_s(now)
-        due_at = self._pacer.due_at(lead_s, now)
+        due_at = None if self._around.congested else self._pacer.due_at(lead_s, now)
         due_at = _earliest(due_at, self._playout.dry_at)
         due_at = _earliest(due_at, self._forget_at)
         return _earliest(due_at, self._next_request_at(lead_s + self._pacer.queued_s, now))
@@ -288,15 +290,20 @@ class Utterance:
     def _ahead_s(self, now: float) -> float:
         return self._playout.lead_s(now) + self._pacer.queued_s
 
+    def _unsent_s(self, ahead_s: float) -> float:
+        """Of ``ahead_s``, what holds back synthesis: where no lead limits sending, what waits."""
+        return self._pacer.queued_s if self.speech.lead_s == math.inf else ahead_s
+
     def _next_request_at(self, ahead_s: float, now: float) -> float | None:
         """When the chunker may give a chunk that it does not give now."""
         if self._in_flight is not None or self._finishing or not self._chunker.pending_chars:
             return None
         if self._skipping:
             return now
-        text = self._around.text
-        if ahead_s > self._request_ahead_s:
-            return now + ahead_s - self._request_ahead_s
+        text = self.speech.text
+        unsent_s = self._unsent_s(ahead_s)
+        if unsent_s > self._request_ahead_s:
+            return None if self._around.congested else now + unsent_s - self._request_ahead_s
         # The less the listener holds, the shorter a chunk may be.
         for lead_s in (text.lead_for_paragraphs_s, text.lead_for_sentences_s):
             if ahead_s > lead_s:
@@ -334,7 +341,7 @@ class Utterance:
             if self._in_flight is not None or self._finishing:
                 return
             ahead_s = self._ahead_s(now)
-            if ahead_s > self._request_ahead_s:
+            if self._unsent_s(ahead_s) > self._request_ahead_s:
                 return
             chunk = self._chunker.next_chunk(
                 lead_s=ahead_s, first=not self._talkspurt_open, now=now
@@ -394,7 +401,7 @@ class Utterance:
             self._emit(FinishTrack(self.context, self.generation))
 
     def _send_due(self, now: float) -> None:
-        if not self._pacer:
+        if not self._pacer or self._around.congested:
             return
         while (packet := self._pacer.take(self._playout.lead_s(now))) is not None:
             if packet.marker:

@@ -1,27 +1,84 @@
 """``voice.v1``, our native protocol: JSON text messages and binary audio (docs/protocol.md).
 
-Pure translation between messages and the session's events; it holds no state.  Unknown fields are
+Pure translation between messages and the session's events.  Unknown fields are
 ignored, so that newer clients work with older gateways; a wrong type or range names its field.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from gateway import __version__
-from gateway.errors import ClientError, InvalidValue, LimitExceeded, ProtocolViolation
+from gateway.errors import (
+    ClientError,
+    GatewayError,
+    InvalidValue,
+    LimitExceeded,
+    ProtocolViolation,
+)
 from gateway.session import events
 from gateway.settings import Settings
 from gateway.wire.audio_header import GENERATION_MODULUS, AudioHeader, pack_message
+from gateway.wire.base import Authorize, FromClient, Handshake, Hangup, ToClient
 
 SUBPROTOCOL = "voice.v1"
+key_may_follow = False
 DEFAULT_CONTEXT = "default"
 
 _SAMPLES_MAX = 2**40
+
+
+def choose_subprotocol(handshake: Handshake) -> str | None:
+    """``voice.v1`` if it was offered; a client that offers nothing at all is let in too."""
+    return SUBPROTOCOL if SUBPROTOCOL in handshake.subprotocols else None
+
+
+def adapt(handshake: Handshake, settings: Settings, _: Authorize) -> VoiceV1:
+    """The adapter of a client; raises ProtocolViolation if it speaks only other subprotocols."""
+    offered = handshake.subprotocols
+    if offered and SUBPROTOCOL not in offered:
+        raise ProtocolViolation(
+            f"none of the subprotocols {', '.join(offered)} is spoken here; offer {SUBPROTOCOL}",
+            field="Sec-WebSocket-Protocol",
+            limit=SUBPROTOCOL,
+        )
+    return VoiceV1(settings)
+
+
+def refuse(error: GatewayError, _: Handshake, settings: Settings) -> Iterable[ToClient]:
+    """A fatal ``error``, then the close."""
+    yield encode(events.Failed(error, fatal=True), settings)
+    yield Hangup(error.close_code, error.code)
+
+
+class VoiceV1:
+    """Translates one message to one event and back; it remembers nothing."""
+
+    __slots__ = ("_settings",)
+    idle_timeout_s = None
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def open(self) -> Iterable[FromClient]:
+        """A client begins by itself."""
+        return ()
+
+    def receive(self, message: str | bytes) -> Iterable[FromClient]:
+        """As ``decode``."""
+        return (decode(message, self._settings),)
+
+    def send(self, event: events.ServerEvent) -> Iterable[ToClient]:
+        """As ``encode``."""
+        return (encode(event, self._settings),)
+
+    def end(self, code: int, reason: str) -> tuple[int, str]:
+        """The session's close codes are this protocol's."""
+        return code, reason
 
 
 class _Message(BaseModel):

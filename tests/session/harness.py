@@ -27,7 +27,7 @@ class Hand:
         capabilities = Capabilities(
             resolve_voice=lambda voice, language: Resolved(voice or "v", language or "en-us"),
             check_codec=lambda codec: 312 if codec.name == "opus" else 0,
-            make_chunker=lambda language: Chunker(self.settings.text, language),
+            make_chunker=lambda language, text: Chunker(text, language),
         )
         self.session = Session("s", self.settings, capabilities, now=0.0)
         self.log: list[events.Output] = []

@@ -11,7 +11,7 @@ import orjson
 from starlette.applications import Starlette
 
 from gateway.app import Gateway, create_app
-from gateway.session.endpoint import EXTENSION
+from gateway.session.socket import EXTENSION
 from gateway.settings import Settings
 from gateway.wire.audio_header import AudioHeader, unpack_message
 from tests.engine.scripted import ScriptedEngine

@@ -38,7 +38,7 @@ def default_capabilities(settings: Settings) -> Capabilities:
     return Capabilities(
         resolve_voice=lambda voice, language: Resolved(voice or "sim", language or "en-us"),
         check_codec=lambda codec: LOOKAHEAD_SAMPLES,
-        make_chunker=lambda language: Chunker(settings.text, language),
+        make_chunker=lambda language, text: Chunker(text, language),
     )
 
 

@@ -1,0 +1,12 @@
+"""Every protocol that is spoken, and where.
+
+Of routes that share a path the first that claims a client serves it, so that the one that takes
+what others leave comes last.
+"""
+
+from __future__ import annotations
+
+from gateway.wire import voice_v1
+from gateway.wire.base import SocketRoute, WireRoute
+
+ROUTES: tuple[WireRoute, ...] = (SocketRoute("/v1/speak", voice_v1),)
