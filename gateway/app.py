@@ -28,6 +28,7 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from gateway import __version__
+from gateway.aliases import Aliases
 from gateway.codecs.catalog import make_codec
 from gateway.codecs.track import Track
 from gateway.engine.base import Engine
@@ -220,10 +221,11 @@ class Gateway:
 
     def capabilities(self) -> Capabilities:
         """What sessions are lent; valid once ``loaded`` has returned."""
+        aliases = Aliases(
+            self.settings.voices, self.catalogue.resolve, lambda: self.catalogue.voices
+        )
         return Capabilities(
-            resolve_voice=lambda voice, language: Resolved(
-                *self.catalogue.resolve(voice, language)
-            ),
+            resolve_voice=lambda voice, language: Resolved(*aliases.resolve(voice, language)),
             check_codec=_preskip_of(self.settings),
             make_chunker=lambda language, text: Chunker(text, language),
         )

@@ -187,6 +187,17 @@ class TextSettings(Section):
     )
 
 
+class VoiceSettings(Section):
+    """Names of voices that clients of other services send."""
+
+    aliases: dict[str, str] = Field(
+        {}, description="Foreign name = voice of ours; goes before everything else."
+    )
+    unknown: Literal["error", "default"] = Field(
+        "error", description="What a voice that nobody knows becomes."
+    )
+
+
 class EspeakSettings(Section):
     """The embedded voice."""
 
@@ -295,6 +306,7 @@ class Settings(BaseSettings):
     audio: AudioSettings = AudioSettings()
     pacing: PacingSettings = PacingSettings()
     text: TextSettings = TextSettings()
+    voices: VoiceSettings = VoiceSettings()
     engine: EngineSettings = EngineSettings()
     log: LogSettings = LogSettings()
 

@@ -28,7 +28,8 @@ class CodecInfo:
     """Facts about an encoder.
 
     ``sample_rate`` in Hz; ``bitrate`` in bit/s, None where the codec has no choice;
-    ``preskip_samples`` at 48 kHz.
+    ``preskip_samples`` at 48 kHz; ``tail_samples`` at ``sample_rate``: silence that pushes the last
+    sample out of an encoder that holds back more than its pre-skip.
     """
 
     name: str
@@ -36,6 +37,7 @@ class CodecInfo:
     frame_duration_ms: int
     bitrate: int | None = None
     preskip_samples: int = 0
+    tail_samples: int = 0
     channels: int = 1
 
     def __post_init__(self) -> None:
@@ -57,6 +59,11 @@ class CodecInfo:
     def lookahead_samples(self) -> int:
         """The pre-skip in samples at ``sample_rate``."""
         return self.preskip_samples * self.sample_rate // MEDIA_RATE
+
+    @property
+    def flush_samples(self) -> int:
+        """Silence, at ``sample_rate``, after which every sample that was written can be decoded."""
+        return max(self.lookahead_samples, self.tail_samples)
 
 
 class Codec(Protocol):

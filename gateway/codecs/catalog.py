@@ -6,7 +6,10 @@ from collections.abc import Callable
 from functools import partial
 
 from gateway.codecs.base import Codec, Decoder, check_choice
+from gateway.codecs.compressed import NAMES as COMPRESSED_NAMES
+from gateway.codecs.compressed import CompressedEncoder
 from gateway.codecs.opus import OpusDecoder, OpusEncoder
+from gateway.codecs.pcm import NAMES as PCM_NAMES
 from gateway.codecs.pcm import PcmDecoder, PcmEncoder
 from gateway.settings import AudioSettings
 
@@ -32,31 +35,42 @@ def _pcm(
     return PcmEncoder(name, sample_rate=sample_rate, frame_duration_ms=frame_duration_ms)
 
 
+def _compressed(
+    name: str, sample_rate: int, frame_duration_ms: int, bitrate: int, _settings: AudioSettings
+) -> Codec:
+    return CompressedEncoder(
+        name, sample_rate=sample_rate, frame_duration_ms=frame_duration_ms, bitrate=bitrate
+    )
+
+
 CODECS: dict[str, Factory] = {
     "opus": _opus,
-    "pcm": partial(_pcm, "pcm"),
-    "pcmu": partial(_pcm, "pcmu"),
-    "pcma": partial(_pcm, "pcma"),
+    **{name: partial(_pcm, name) for name in PCM_NAMES},
 }
+"""Codecs each of whose payloads is a frame by itself."""
+
+STREAMS: dict[str, Factory] = {name: partial(_compressed, name) for name in COMPRESSED_NAMES}
+"""Codecs whose payloads are a stream only when they are joined: for files and others' protocols."""
+
+_FACTORIES = CODECS | STREAMS
 
 DECODERS: dict[str, Callable[[int], Decoder]] = {
     "opus": OpusDecoder,
-    "pcm": partial(PcmDecoder, "pcm"),
-    "pcmu": partial(PcmDecoder, "pcmu"),
-    "pcma": partial(PcmDecoder, "pcma"),
+    **{name: partial(PcmDecoder, name) for name in PCM_NAMES},
 }
 
 
 def make_codec(
     name: str, *, sample_rate: int, frame_duration_ms: int, bitrate: int, settings: AudioSettings
 ) -> Codec:
-    """Make an encoder.  ``bitrate`` (bit/s) counts for Opus only; ``settings`` give the rest.
+    """Make an encoder.  ``bitrate`` (bit/s) counts where the codec has one; ``settings`` give
+    the rest.
 
     Raises InvalidValue that names ``codec``, ``sample_rate``, ``frame_duration_ms`` or ``bitrate``
     and what is allowed; SetupError if Opus is asked for and there is no libopus.
     """
-    check_choice("codec", name, tuple(CODECS))
-    return CODECS[name](sample_rate, frame_duration_ms, bitrate, settings)
+    check_choice("codec", name, tuple(_FACTORIES))
+    return _FACTORIES[name](sample_rate, frame_duration_ms, bitrate, settings)
 
 
 def make_decoder(name: str, sample_rate: int) -> Decoder:

@@ -1,6 +1,7 @@
 """PCM without compression, and G.711's two companding laws.
 
-    pcm    signed 16-bit, little-endian
+    pcm      signed 16-bit, little-endian
+    pcm_f32  IEEE 754 32-bit, little-endian, as the engine made it
     pcmu   ITU-T G.711 mu-law, 8 bit (RFC 3551, section 4.5.14: PCMU)
     pcma   ITU-T G.711 A-law, 8 bit (PCMA)
 
@@ -95,15 +96,21 @@ def _law_encoder(codes: Codes) -> Callable[[Samples], bytes]:
     return encode
 
 
+def _encode_float(samples: Samples) -> bytes:
+    return samples.astype("<f4", copy=False).tobytes()
+
+
 _ENCODERS: dict[str, Callable[[Samples], bytes]] = {
     "pcm": _encode_linear,
+    "pcm_f32": _encode_float,
     **{name: _law_encoder(codes) for name, codes in _LAW_CODES.items()},
 }
-_BYTES_PER_SAMPLE = {"pcm": 2, "pcmu": 1, "pcma": 1}
+NAMES = tuple(_ENCODERS)
+_BYTES_PER_SAMPLE = {"pcm": 2, "pcm_f32": 4, "pcmu": 1, "pcma": 1}
 
 
 class PcmEncoder:
-    """One of ``pcm``, ``pcmu``, ``pcma``; a ``Codec`` without state or pre-skip.
+    """One of ``pcm``, ``pcm_f32``, ``pcmu``, ``pcma``; a ``Codec`` without state or pre-skip.
 
     Raises InvalidValue for a sample rate or frame duration that is not on offer.
     """
@@ -134,7 +141,7 @@ class PcmEncoder:
 
 
 class PcmDecoder:
-    """Decodes ``pcm``, ``pcmu`` or ``pcma``; a ``Decoder``.  Loss becomes silence."""
+    """Decodes ``pcm``, ``pcm_f32``, ``pcmu`` or ``pcma``; a ``Decoder``.  Loss becomes silence."""
 
     __slots__ = ("_name", "_sample_rate")
 
@@ -153,11 +160,13 @@ class PcmDecoder:
         """Decode any number of whole samples.  Raises InvalidValue if the last one is cut."""
         if len(payload) % _BYTES_PER_SAMPLE[self._name]:
             raise InvalidValue(
-                f"A {self._name} payload has {len(payload)} bytes, which cuts a 16-bit sample.",
+                f"A {self._name} payload has {len(payload)} bytes, which cuts a sample.",
                 field="payload",
             )
         if self._name == "pcm":
             return from_int16(np.frombuffer(payload, "<i2"))
+        if self._name == "pcm_f32":
+            return np.frombuffer(payload, "<f4").astype(np.float32)
         return _LAW_SAMPLES[self._name][np.frombuffer(payload, np.uint8)]
 
     def decode_lost(self, samples: int) -> Samples:

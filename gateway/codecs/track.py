@@ -113,7 +113,7 @@ class Track:
         if self._is_finished:
             return []
         frames = self._encode(self._framer.write(self._end_signal()))
-        frames += self._encode(self._framer.finish(extra=self._info.lookahead_samples))
+        frames += self._encode(self._framer.finish(extra=self._info.flush_samples))
         if not frames:
             # What ends a talkspurt must be a frame, so that it can be marked as the last.
             frames = self._encode(self._framer.finish(extra=1))

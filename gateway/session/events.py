@@ -16,7 +16,8 @@ from typing import Literal
 from gateway.errors import GatewayError
 from gateway.synthesis import SynthesisRequest
 
-CodecName = Literal["opus", "pcm", "pcmu", "pcma"]
+CodecName = Literal["opus", "pcm", "pcm_f32", "pcmu", "pcma", "mp3", "aac", "flac"]
+"""All that is made here; which of them a client may ask for is for its protocol to say."""
 
 
 # ── from the client ────────────────────────────────────────────────────────────────────────────

@@ -53,4 +53,6 @@ def place_of(pattern: Samples, heard: Samples, near: int, reach: int) -> int:
 def signal_to_noise_db(reference: Samples, heard: Samples) -> float:
     """Ratio of the reference's power to that of the difference."""
     difference = reference.astype(np.float64) - heard
-    return float(10 * np.log10(np.mean(reference.astype(np.float64) ** 2) / np.mean(difference**2)))
+    noise = np.mean(difference**2)
+    signal = np.mean(reference.astype(np.float64) ** 2)
+    return float(10 * np.log10(signal / noise)) if noise else float("inf")

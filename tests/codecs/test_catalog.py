@@ -19,7 +19,7 @@ def make(name: str = "opus", **options: int) -> Codec:
 
 
 def test_every_codec_has_a_decoder() -> None:
-    assert set(CODECS) == set(DECODERS) == {"opus", "pcm", "pcmu", "pcma"}
+    assert set(CODECS) == set(DECODERS) == {"opus", "pcm", "pcm_f32", "pcmu", "pcma"}
 
 
 def test_the_info_is_what_was_asked_for() -> None:
@@ -50,7 +50,7 @@ def test_the_settings_reach_the_encoder() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "field", "allowed"),
     [
-        ("mp3", {}, "codec", "opus, pcm, pcmu, pcma"),
+        ("vorbis", {}, "codec", "opus, pcm, pcm_f32, pcmu, pcma, mp3, aac, flac"),
         ("opus", {"sample_rate": 44_100}, "sample_rate", "8000, 12000, 16000, 24000, 48000"),
         ("pcm", {"sample_rate": 96_000}, "sample_rate", "44100, 48000"),
         ("pcmu", {"frame_duration_ms": 30}, "frame_duration_ms", "20, 40, 60"),

@@ -17,10 +17,10 @@ SETTINGS = AudioSettings()
 SHAPES = [(8_000, 20), (16_000, 40), (24_000, 20), (48_000, 60)]
 """Sample rate and frame duration."""
 
-SINE_SNR_DB = {"opus": 20, "pcm": 80, "pcmu": 30, "pcma": 30}
+SINE_SNR_DB = {"opus": 20, "pcm": 80, "pcm_f32": 120, "pcmu": 30, "pcma": 30}
 """Least signal-to-noise ratio of a 440 Hz sine at -6 dB full scale, 64 kbit/s."""
 
-SPECTRAL_DISTANCE_DB = {"opus": 3.0, "pcm": 0.1, "pcmu": 1.5, "pcma": 1.5}
+SPECTRAL_DISTANCE_DB = {"opus": 3.0, "pcm": 0.1, "pcm_f32": 0.01, "pcmu": 1.5, "pcma": 1.5}
 """Greatest log-spectral distance of speech-like sound, over its audible part."""
 
 every_codec = pytest.mark.parametrize("name", sorted(CODECS))
