@@ -10,13 +10,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
 from gateway import __version__
 from gateway.errors import (
-    ClientError,
     GatewayError,
-    InvalidValue,
     LimitExceeded,
     ProtocolViolation,
 )
@@ -24,6 +22,7 @@ from gateway.session import events
 from gateway.settings import Settings
 from gateway.wire.audio_header import GENERATION_MODULUS, AudioHeader, pack_message
 from gateway.wire.base import Authorize, FromClient, Handshake, Hangup, ToClient
+from gateway.wire.reading import Message, validate
 
 SUBPROTOCOL = "voice.v1"
 key_may_follow = False
@@ -81,11 +80,7 @@ class VoiceV1:
         return code, reason
 
 
-class _Message(BaseModel):
-    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
-
-
-class _InContext(_Message):
+class _InContext(Message):
     context: str = Field(DEFAULT_CONTEXT, min_length=1)
 
 
@@ -113,7 +108,7 @@ class _End(_InContext):
     type: Literal["end"]
 
 
-class _Cancel(_Message):
+class _Cancel(Message):
     type: Literal["cancel"]
     context: str | None = Field(None, min_length=1)
     played_samples: int | None = Field(None, ge=0, le=_SAMPLES_MAX)
@@ -129,7 +124,7 @@ class _Report(_InContext):
     jitter_samples: int | None = Field(None, ge=0, le=_SAMPLES_MAX)
 
 
-class _Close(_Message):
+class _Close(Message):
     type: Literal["close"]
 
 
@@ -157,15 +152,7 @@ def decode(message: str | bytes, settings: Settings) -> events.ClientEvent:
     """
     if isinstance(message, bytes):
         raise ProtocolViolation("binary messages are not taken from clients; send JSON text")
-    try:
-        # A lone surrogate cannot be UTF-8, so it would fail deep inside an engine.
-        parsed = _MESSAGES.validate_json(message.encode())
-    except UnicodeEncodeError as error:
-        raise ProtocolViolation(
-            f"the message has an unpaired surrogate at character {error.start}"
-        ) from None
-    except ValidationError as error:
-        raise _client_error(error) from None
+    parsed = validate(_MESSAGES, message, _EVENTS)
     fields = dict(parsed)
     kind = fields.pop("type")
     context = fields.get("context")
@@ -177,33 +164,6 @@ def decode(message: str | bytes, settings: Settings) -> events.ClientEvent:
             limit=limit,
         )
     return _EVENTS[kind](**fields)
-
-
-_BOUNDS = ("ge", "le", "min_length", "max_length", "expected")
-
-
-def _client_error(error: ValidationError) -> ClientError:
-    """The first thing that is wrong, in words that name the field and the limit."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    kind = first["type"]
-    if kind == "json_invalid":
-        return ProtocolViolation(f"the message is no valid JSON: {first['ctx']['error']}")
-    if kind.startswith("union_tag"):
-        return ProtocolViolation(
-            f"type: expected one of {', '.join(_EVENTS)}", field="type", limit=", ".join(_EVENTS)
-        )
-    if len(first["loc"]) < 2:
-        return ProtocolViolation("the message is no JSON object with a type")
-    field = str(first["loc"][1])
-    context = first.get("ctx", {})
-    bounds = [
-        context[k] for k in ("ge", "le", "min_length", "max_length", "expected") if k in context
-    ]
-    return InvalidValue(
-        f"{field}: {first['msg'][0].lower()}{first['msg'][1:]}",
-        field=field,
-        limit=bounds[0] if bounds else None,
-    )
 
 
 def encode(event: events.ServerEvent, settings: Settings) -> str | bytes:
