@@ -107,6 +107,11 @@ class OggOpusStream:
         self._page_samples += duration_samples
         self._granule += duration_samples
 
+    def flush(self) -> None:
+        """Write a page of what was added, so that a reader has it now."""
+        if self._packets:
+            self._flush(0)
+
     def finish(self, end_samples: int | None = None) -> None:
         """End the stream; the audio ends at media time ``end_samples``, or with the last packet.
 

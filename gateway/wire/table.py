@@ -6,7 +6,10 @@ what others leave comes last.
 
 from __future__ import annotations
 
-from gateway.wire import voice_v1
+from gateway.wire import openai, voice_v1
 from gateway.wire.base import SocketRoute, WireRoute
 
-ROUTES: tuple[WireRoute, ...] = (SocketRoute("/v1/speak", voice_v1),)
+ROUTES: tuple[WireRoute, ...] = (
+    SocketRoute("/v1/speak", voice_v1),
+    *openai.ROUTES,
+)
