@@ -20,13 +20,15 @@ def offered_keys(
     scheme, _, token = headers.get("authorization", "").partition(" ")
     if scheme.lower() in ("bearer", "token") and token:
         yield token.strip()
-    if "x-api-key" in headers:
-        yield headers["x-api-key"]
+    for name in ("x-api-key", "xi-api-key"):
+        if name in headers:
+            yield headers[name]
     for subprotocol in subprotocols:
         if subprotocol.startswith(BEARER_SUBPROTOCOL):
             yield subprotocol.removeprefix(BEARER_SUBPROTOCOL)
-    if "api_key" in query:
-        yield query["api_key"]
+    for name in ("api_key", "authorization"):
+        if name in query:
+            yield query[name].removeprefix("Bearer ")
 
 
 def check_key(offered: Iterable[str], settings: ServerSettings) -> None:

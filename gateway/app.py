@@ -1,8 +1,8 @@
 """The composition root: everything is made here, and handed to whoever needs it.
 
     /              the demo page                /healthz   the process lives
-    /v1/speak      WebSocket, voice.v1          /readyz    it can speak
-    /v1/voices     voices as JSON               /metrics   for Prometheus
+    /v1/…, /v2/…   what clients speak           /readyz    it can speak
+                   (gateway/wire/table.py)      /metrics   for Prometheus
 
 Sessions, engines and codecs do not know one another; this file lends each what it needs as plain
 callables.
@@ -15,7 +15,6 @@ import contextlib
 import gc
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 
@@ -296,21 +295,6 @@ async def _metrics(request: Request) -> Response:
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-async def _voices(request: Request) -> Response:
-    gateway: Gateway = request.app.state.gateway
-    try:
-        await gateway.loaded()
-    except Unavailable as error:
-        return JSONResponse({"code": error.code, "message": error.message}, status_code=503)
-    catalogue = gateway.catalogue
-    return JSONResponse(
-        {
-            "default": catalogue.default_voice,
-            "voices": [asdict(voice) for voice in catalogue.voices],
-        }
-    )
-
-
 def _wire_routes(gateway: Gateway) -> Iterator[BaseRoute]:
     """One endpoint for each path and kind, with the protocols that share it."""
     for path in dict.fromkeys(route.path for route in ROUTES):
@@ -339,7 +323,6 @@ def create_app(settings: Settings, engines: Mapping[str, EngineFactory] = ENGINE
         Route("/healthz", _healthz),
         Route("/readyz", _readyz),
         Route("/metrics", _metrics),
-        Route("/v1/voices", _voices),
         *_wire_routes(gateway),
     ]
     demo = demo_directory()

@@ -198,6 +198,23 @@ class VoiceSettings(Section):
     )
 
 
+class WireSettings(Section):
+    """How others' protocols are spoken."""
+
+    lead_s: float = Field(
+        0.0,
+        ge=0,
+        le=600,
+        description="How far ahead of playback clients that don't report are sent audio; "
+        "0 = as soon as it is made.",
+    )
+    elevenlabs_alignment: Literal["auto", "chunk", "context"] = Field(
+        "auto",
+        description="Zero of character times: the alignment before, or the context's start; "
+        "'auto' = the context's if the client asks for sync_alignment.",
+    )
+
+
 class EspeakSettings(Section):
     """The embedded voice."""
 
@@ -307,6 +324,7 @@ class Settings(BaseSettings):
     pacing: PacingSettings = PacingSettings()
     text: TextSettings = TextSettings()
     voices: VoiceSettings = VoiceSettings()
+    wires: WireSettings = WireSettings()
     engine: EngineSettings = EngineSettings()
     log: LogSettings = LogSettings()
 

@@ -71,7 +71,8 @@ class ListingEndpoint:
         if route is None:
             return _no_claim(handshake)
         try:
-            _check_access(self._host, handshake)
+            if route.needs_key:
+                _check_access(self._host, handshake)
             await self._host.loaded()
             answer = route.answer(handshake, self._host.voices())
         except GatewayError as error:

@@ -186,6 +186,11 @@ class VoiceFacts(Protocol):
         ...
 
     @property
+    def engine(self) -> str:
+        """What speaks it."""
+        ...
+
+    @property
     def gender(self) -> str:
         """``female``, ``male`` or nothing."""
         ...
@@ -228,6 +233,7 @@ class ListingRoute:
     answer: Callable[[Handshake, Voices], object]
     refuse: Callable[[GatewayError], Refusal]
     claims: Callable[[Handshake], bool] = claims_all
+    needs_key: bool = True
 
 
 WireRoute = SocketRoute | SpeechRoute | ListingRoute

@@ -6,10 +6,11 @@ what others leave comes last.
 
 from __future__ import annotations
 
-from gateway.wire import openai, voice_v1
+from gateway.wire import elevenlabs_http, openai, voice_v1
 from gateway.wire.base import SocketRoute, WireRoute
 
 ROUTES: tuple[WireRoute, ...] = (
     SocketRoute("/v1/speak", voice_v1),
+    *elevenlabs_http.ROUTES,
     *openai.ROUTES,
 )
