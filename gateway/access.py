@@ -26,6 +26,8 @@ def offered_keys(
     for subprotocol in subprotocols:
         if subprotocol.startswith(BEARER_SUBPROTOCOL):
             yield subprotocol.removeprefix(BEARER_SUBPROTOCOL)
+    if len(subprotocols) == 2 and subprotocols[0].lower() in ("token", "bearer"):
+        yield subprotocols[1]
     for name in ("api_key", "authorization"):
         if name in query:
             yield query[name].removeprefix("Bearer ")

@@ -181,6 +181,14 @@ class Audio:
 
 
 @dataclass(frozen=True, slots=True)
+class Flushed:
+    """All audio of the text before a ``Flush`` was sent; one for each, in order."""
+
+    context: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """All audio of an ended context was sent."""
 
@@ -235,7 +243,16 @@ class Failed:
 
 
 ServerEvent = (
-    Ready | Started | ChunkStarted | WordsTimed | Audio | Done | Cancelled | Warned | Failed
+    Ready
+    | Started
+    | ChunkStarted
+    | WordsTimed
+    | Audio
+    | Flushed
+    | Done
+    | Cancelled
+    | Warned
+    | Failed
 )
 
 

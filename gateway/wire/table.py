@@ -6,11 +6,13 @@ what others leave comes last.
 
 from __future__ import annotations
 
-from gateway.wire import elevenlabs_http, openai, voice_v1
+from gateway.wire import cartesia, deepgram, elevenlabs_http, openai, voice_v1
 from gateway.wire.base import SocketRoute, WireRoute
 
 ROUTES: tuple[WireRoute, ...] = (
+    *deepgram.ROUTES,
     SocketRoute("/v1/speak", voice_v1),
     *elevenlabs_http.ROUTES,
+    *cartesia.ROUTES,
     *openai.ROUTES,
 )
