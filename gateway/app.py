@@ -44,6 +44,7 @@ from gateway.session.http import ListingEndpoint, SpeechEndpoint
 from gateway.session.protocol import Capabilities, Resolved
 from gateway.session.registry import Member, Registry
 from gateway.session.runner import Services
+from gateway.session.stream import listen
 from gateway.session.ticker import Ticker
 from gateway.settings import Settings
 from gateway.text.chunker import Chunker
@@ -314,9 +315,15 @@ def create_app(settings: Settings, engines: Mapping[str, EngineFactory] = ENGINE
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         gateway.start()
+        wires = settings.wires
+        wyoming = None
         try:
+            if wires.wyoming_port is not None:
+                wyoming = await listen(gateway, wires.wyoming_host, wires.wyoming_port)
             yield
         finally:
+            if wyoming is not None:
+                wyoming.close()
             await gateway.close()
 
     routes: list[BaseRoute] = [

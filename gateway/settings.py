@@ -208,6 +208,14 @@ class WireSettings(Section):
         description="How far ahead of playback clients that don't report are sent audio; "
         "0 = as soon as it is made.",
     )
+    wyoming_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="TCP port for Wyoming (Home Assistant: 10200), which knows no keys; "
+        "unset = not spoken, 0 = the system chooses.",
+    )
+    wyoming_host: str = Field("127.0.0.1", description="Address to listen on for Wyoming.")
     elevenlabs_alignment: Literal["auto", "chunk", "context"] = Field(
         "auto",
         description="Zero of character times: the alignment before, or the context's start; "

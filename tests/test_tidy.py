@@ -36,6 +36,7 @@ SHELLS = (
     "gateway/session/http.py",
     "gateway/session/runner.py",
     "gateway/session/socket.py",
+    "gateway/session/stream.py",
     "gateway/session/ticker.py",
 )
 """The only files that wait, read clocks or start threads."""

@@ -11,19 +11,40 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Protocol
 
 from gateway.errors import ClientError, LimitExceeded
 from gateway.session import events
 from gateway.session.protocol import Session
 from gateway.session.rate import TokenBucket
 from gateway.session.runner import Runner, Services
-from gateway.session.socket import AsgiMessage, Receive, Socket
+from gateway.session.socket import AsgiMessage, Receive
 from gateway.wire.base import Adapter, FromClient, Hangup, Reply
 
 logger = logging.getLogger(__name__)
 
 CLOSE_TOO_SLOW = 4408
 CLOSE_TOO_BIG = 1009
+
+
+class ClientSocket(Protocol):
+    """What carries messages to the client; ``Socket`` is one."""
+
+    lost: bool
+    too_slow: Callable[[str], None]
+    congestion: Callable[[bool], None]
+
+    def put(self, message: str | bytes) -> None:
+        """Send, without blocking."""
+        ...
+
+    def close(self, code: int, reason: str) -> None:
+        """Close once all that was put has been sent."""
+        ...
+
+    def drop(self) -> None:
+        """The peer is gone.  Idempotent."""
+        ...
 
 
 class Connection:
@@ -35,7 +56,7 @@ class Connection:
         adapter: Adapter,
         services: Services,
         receive: Receive,
-        socket: Socket,
+        socket: ClientSocket,
     ) -> None:
         self.session = session
         self.runner = Runner(session, services, self)

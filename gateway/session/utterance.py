@@ -22,6 +22,7 @@ from gateway.session.events import (
     Done,
     Failed,
     FinishTrack,
+    Flushed,
     Heard,
     OpenTrack,
     Output,
@@ -30,6 +31,7 @@ from gateway.session.events import (
     Withdraw,
     WordsTimed,
 )
+from gateway.session.flushes import Flushes
 from gateway.session.heard import ChunkWords, HeardWords
 from gateway.session.pacer import Pacer
 from gateway.session.playout import Playout
@@ -72,6 +74,7 @@ class Utterance:
         )
         self._playout = Playout(round(pacing.prebuffer_s * 48_000))
         self._heard = HeardWords()
+        self._flushes = Flushes()
         self._in_flight: TextChunk | None = None
         self._requested: RequestId | None = None
         self._words: ChunkWords | None = None
@@ -150,6 +153,7 @@ class Utterance:
         """Speak what is there; raises ProtocolViolation after ``end``."""
         self._check_text(TextInput.TEXT, "flush")
         self._chunker.receive_flush(now)
+        self._flushes.ask(self._chunker.text_offset + self._chunker.pending_chars)
         self._advance(now)
 
     def receive_end(self, now: float) -> None:
@@ -398,6 +402,7 @@ class Utterance:
     def _finish_talkspurt(self) -> None:
         if self._talkspurt_open and self._chunker.at_talkspurt_end:
             self._finishing = True
+            self._flushes.finish_talkspurt(self._chunker.text_offset)
             self._emit(FinishTrack(self.context, self.generation))
 
     def _send_due(self, now: float) -> None:
@@ -431,13 +436,16 @@ class Utterance:
                     packet.payloads,
                 )
             )
+            if packet.last:
+                self._emit_flushed(self._flushes.talkspurt_sent())
 
     def _settle(self, now: float) -> None:
         """Say ``done`` once the last frame has left, and end once it has sounded."""
-        ended = self._text.state is TextState.ENDED and self._chunker.at_end
-        if not ended or self._in_flight or self._finishing or len(self._pacer):
+        if self._in_flight or self._finishing or len(self._pacer) or self._talkspurt_open:
             return
-        if self._talkspurt_open:
+        if self._flushes:
+            self._emit_flushed(self._flushes.answer(self._chunker.text_offset))
+        if self._text.state is not TextState.ENDED or not self._chunker.at_end:
             return
         if not self._done_sent:
             self._done_sent = True
@@ -459,6 +467,10 @@ class Utterance:
             self._fire_audio(AudioInput.ENDED, now)
             if self._track_open:
                 self._emit(CloseTrack(self.context, self.generation))
+
+    def _emit_flushed(self, count: int) -> None:
+        for _ in range(count):
+            self._emit(Flushed(self.context, self.generation))
 
     # ── helpers ────────────────────────────────────────────────────────────────────────────────
 

@@ -150,10 +150,16 @@ class _Adapter:
         self._query = query
         self._start = query.start(settings.wires.lead_s or math.inf)
         self._request = secrets.token_hex(16)
+        self._begun = False
 
     def open(self) -> Iterable[FromClient]:
         """The context is there from the beginning: its voice may be unknown."""
         yield self._start
+
+    def _hang_up_after(self, event: events.Failed) -> Iterable[ToClient]:
+        """A socket whose voice does not exist is of no use."""
+        if event.fatal or not self._begun:
+            yield Hangup(CLOSE_DATA, event.error.code)
 
     def end(self, code: int, reason: str) -> tuple[int, str]:
         """Close codes that Deepgram's clients know."""
@@ -187,6 +193,7 @@ class DeepgramV1(_Adapter):
         """Messages that tell of ``event``."""
         match event:
             case events.Started():
+                self._begun = True
                 yield _json(
                     "Metadata",
                     request_id=self._request,
@@ -206,8 +213,7 @@ class DeepgramV1(_Adapter):
                 yield _warning(event)
             case events.Failed():
                 yield _json("Error", **_v1_problem(event.error))
-                if event.fatal or (event.context == _CONTEXT and self._sequence < 0):
-                    yield Hangup(CLOSE_DATA, event.error.code)
+                yield from self._hang_up_after(event)
 
 
 def _warning(event: events.Warned) -> str:
@@ -261,6 +267,7 @@ class DeepgramV2(_Adapter):
         super().__init__(query, settings)
         self._speech: str | None = None
         self._text = ""
+        self._flushed_at: list[int] = []
         self._characters = 0
         self._all_characters = 0
         self._sent_samples = 0
@@ -278,6 +285,7 @@ class DeepgramV2(_Adapter):
                 self._characters += len(given.text)
                 yield events.Text(_CONTEXT, given.text)
             case "Flush":
+                self._flushed_at.append(len(self._text))
                 yield events.Flush(_CONTEXT)
             case "Interrupt":
                 yield from self._interrupt(given.playback_offset)
@@ -322,6 +330,7 @@ class DeepgramV2(_Adapter):
         """Messages that tell of ``event``."""
         match event:
             case events.Started():
+                self._begun = True
                 yield _json(
                     "Connected",
                     request_id=self._request,
@@ -347,8 +356,7 @@ class DeepgramV2(_Adapter):
                 yield _warning(event)
             case events.Failed():
                 yield _json("Error", code=event.error.code, description=event.error.message)
-                if event.fatal:
-                    yield Hangup(CLOSE_DATA, event.error.code)
+                yield from self._hang_up_after(event)
 
     def _send_flushed(self) -> Iterable[ToClient]:
         speech = self._speech or f"dg_sp_{secrets.token_hex(6)}"
@@ -380,10 +388,12 @@ class DeepgramV2(_Adapter):
             "audio_played_ms": _milliseconds(self._earlier_samples + heard.played_samples)
         }
         if self._offset_given:
-            fields["text_spoken"] = self._text[: heard.text_offset]
+            turns = [at for at in self._flushed_at if at < heard.text_offset]
+            fields["text_spoken"] = self._text[max(turns, default=0) : heard.text_offset]
             fields["text_remaining"] = self._text[heard.text_offset :]
         yield _json("SpeechInterrupted", metadata=self._metadata(), **fields)
         self._text = ""
+        self._flushed_at.clear()
         self._earlier_samples = self._sent_samples
         self._next_turn()
 

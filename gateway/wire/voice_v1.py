@@ -272,6 +272,10 @@ def _done(event: events.Done, _: Settings) -> dict[str, object]:
     }
 
 
+def _flushed(event: events.Flushed, _: Settings) -> dict[str, object]:
+    return {"type": "flushed", "context": event.context, "generation": event.generation}
+
+
 def _cancelled(event: events.Cancelled, _: Settings) -> dict[str, object]:
     heard = event.heard
     return {
@@ -326,6 +330,7 @@ _ENCODERS: Mapping[type, Callable[[Any, Settings], dict[str, object]]] = {
     events.Started: _started,
     events.ChunkStarted: _chunk,
     events.WordsTimed: _words_timed,
+    events.Flushed: _flushed,
     events.Done: _done,
     events.Cancelled: _cancelled,
     events.Warned: _warned,
