@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -36,8 +35,11 @@ from gateway.engine.catalogue import Catalogue
 from gateway.engine.dispatcher import Dispatcher
 from gateway.engine.espeak import EspeakEngine
 from gateway.engine.job import Job
-from gateway.errors import SetupError, Unavailable
+from gateway.engine.kokoro.naming import Naming, name_models
+from gateway.errors import InvalidValue, Unavailable
+from gateway.loading import Engines, State
 from gateway.ops.metrics import Metrics
+from gateway.phases import phase
 from gateway.session.endpoint import SpeakEndpoint
 from gateway.session.events import CodecOptions
 from gateway.session.http import ListingEndpoint, SpeechEndpoint
@@ -47,6 +49,7 @@ from gateway.session.runner import Services
 from gateway.session.stream import listen
 from gateway.session.ticker import Ticker
 from gateway.settings import Settings
+from gateway.text import numbers
 from gateway.text.chunker import Chunker
 from gateway.wire.base import ListingRoute, SocketRoute, SpeechRoute, Voices
 from gateway.wire.table import ROUTES
@@ -54,29 +57,44 @@ from gateway.wire.table import ROUTES
 logger = logging.getLogger(__name__)
 
 EngineFactory = Callable[[Settings], Engine | None]
-"""Makes an engine, or None if the settings switch it off."""
+"""Makes an engine, or None if the settings switch it off; may raise SetupError."""
 
-ENGINES: dict[str, EngineFactory] = {
-    "espeak": lambda settings: (
-        EspeakEngine(settings.engine.espeak) if settings.engine.espeak.enabled else None
-    ),
-}
-"""The engines that can be loaded; an engine that cannot start here is reported and left out."""
+
+def engines_of(settings: Settings) -> dict[str, EngineFactory]:
+    """The engines that the settings ask for, the models first: their voices go before espeak's."""
+    engine = settings.engine
+    namings = name_models(engine.models, taken=("espeak",))
+    models = {naming.engine: _model_factory(model, naming) for model, naming in namings.items()}
+    return {**models, "espeak": _make_espeak}
+
+
+def _make_espeak(settings: Settings) -> Engine | None:
+    return EspeakEngine(settings.engine.espeak) if settings.engine.espeak.enabled else None
+
+
+def _model_factory(model: str, naming: Naming) -> EngineFactory:
+    def make(settings: Settings) -> Engine:
+        # onnxruntime is a large library: who serves no model need not load it.
+        from gateway.engine.kokoro.serving import model_engine
+
+        phase(logger, "onnxruntime", "what runs models is loaded")
+        return model_engine(model, settings.engine, naming)
+
+    return make
 
 
 class Gateway:
     """One process's gateway: made once, started inside a running loop."""
 
-    def __init__(self, settings: Settings, engines: Mapping[str, EngineFactory] = ENGINES) -> None:
+    def __init__(
+        self, settings: Settings, engines: Mapping[str, EngineFactory] | None = None
+    ) -> None:
         self.settings = settings
-        self._factories = engines
+        self._factories = engines_of(settings) if engines is None else engines
         self.metrics = Metrics()
         self.registry: Registry[Member] = Registry(settings.limits.sessions_max, self._check_load)
-        self.problems: dict[str, str] = {}
-        self._catalogue: Catalogue | None = None
+        self._engines: Engines | None = None
         self._dispatcher: Dispatcher | None = None
-        self._engines: tuple[Engine, ...] = ()
-        self._loading: asyncio.Task[None] | None = None
         self._ticker: Ticker | None = None
 
     # ── life ───────────────────────────────────────────────────────────────────────────────────
@@ -84,81 +102,62 @@ class Gateway:
     def start(self) -> None:
         """Begin to load the engines; the port may answer meanwhile."""
         self._ticker = Ticker(self.settings.server.tick_s, self.metrics.lateness)
-        self._loading = asyncio.create_task(self._load())
         self._drain_began = asyncio.get_running_loop().create_future()
-        self.metrics.gauge("sessions_open", "Sessions open now", lambda: len(self.registry))
-        self.metrics.gauge(
-            "work_queued", "Pieces of work that wait for a lane", lambda: self.queued_work
+        settings = self.settings.engine
+        self._dispatcher = Dispatcher(
+            (),
+            lambda voice: self.catalogue.engine_of(voice),
+            ChunkCache(settings.cache_bytes_max),
+            self.metrics,
+            queue_max=settings.queue_max,
+            retries_max=settings.espeak.retries_max,
+            utilisation_max=settings.utilisation_max,
         )
-        self.metrics.gauge(
+        self._engines = Engines(
+            {name: partial(make, self.settings) for name, make in self._factories.items()},
+            named=frozenset(self._factories) - {"espeak"},
+            default_voice=settings.default_voice,
+            joined=self._dispatcher.add,
+        )
+        self._make_gauges(self._engines, self._dispatcher)
+        self._preparing = asyncio.create_task(asyncio.to_thread(numbers.prepare))
+
+    def _make_gauges(self, engines: Engines, dispatcher: Dispatcher) -> None:
+        gauge = self.metrics.gauge
+        gauge("sessions_open", "Sessions open now", lambda: len(self.registry))
+        gauge("work_queued", "Pieces of work that wait for a lane", lambda: dispatcher.queued)
+        gauge(
             "lane_utilisation",
             "Share of its lanes' time that the busiest engine spent in the last half minute",
-            lambda: 0.0 if self._dispatcher is None else self._dispatcher.utilisation(),
+            dispatcher.utilisation,
         )
-
-    async def _load(self) -> None:
-        engines = await asyncio.gather(*(self._start_engine(name) for name in self._factories))
-        self._engines = tuple(engine for engine in engines if engine is not None)
-        try:
-            catalogue = Catalogue(self._engines, self.settings.engine.default_voice)
-        except SetupError as error:
-            self.problems["voices"] = error.message
-            logger.error("%s", error.message)
-            return
-        engine_settings = self.settings.engine
-        self._dispatcher = Dispatcher(
-            self._engines,
-            catalogue.engine_of,
-            ChunkCache(engine_settings.cache_bytes_max),
-            self.metrics,
-            queue_max=engine_settings.queue_max,
-            retries_max=engine_settings.espeak.retries_max,
-            utilisation_max=engine_settings.utilisation_max,
-        )
-        self._catalogue = catalogue
-        # What is loaded stays; without this the collector walks it all for some 50 ms at a time.
-        gc.collect()
-        gc.freeze()
-
-    async def _start_engine(self, name: str) -> Engine | None:
-        engine = self._factories[name](self.settings)
-        if engine is None:
-            self.problems[name] = "switched off by the settings"
-            return None
-        try:
-            await asyncio.to_thread(engine.start)
-        except SetupError as error:
-            self.problems[name] = error.message
-            logger.warning("engine %s is not available: %s", name, error.message)
-            return None
-        return engine
+        for state in (State.LOADING, State.READY, State.FAILED):
+            text = f"Engines whose state is {state}"
+            gauge(f"engines_{state}", text, partial(engines.count, state))
 
     async def loaded(self) -> None:
-        """Wait until the engines are loaded; raises Unavailable if there is no voice at all.
+        """Wait until sessions can be served; raises Unavailable if there is no voice at all.
 
         Raises Draining if the gateway shuts down meanwhile.
         """
-        assert self._loading is not None
-        if not self._loading.done():
+        assert self._engines is not None
+        if not self._engines.usable.done():
             await asyncio.wait(
-                (self._loading, self._drain_began), return_when=asyncio.FIRST_COMPLETED
+                (self._engines.usable, self._drain_began), return_when=asyncio.FIRST_COMPLETED
             )
             self.registry.check_room()
-        if self._catalogue is None:
+        if not self.catalogue.usable:
             raise Unavailable(f"no voice could be loaded: {'; '.join(self.problems.values())}")
 
     async def close(self) -> None:
         """End everything; idempotent."""
-        if self._loading is not None:
-            self._loading.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._loading
         if self._ticker is not None:
             self._ticker.close()
-        if self._dispatcher is not None:
-            await self._dispatcher.close()
-        for engine in self._engines:
-            await asyncio.to_thread(engine.close)
+        if self._engines is None or self._dispatcher is None:
+            return
+        await asyncio.gather(self._engines.settled(), self._preparing)
+        await self._dispatcher.close()
+        await self._engines.close()
 
     def begin_drain(self) -> None:
         """Let nobody in, and let everybody finish their speech."""
@@ -177,34 +176,42 @@ class Gateway:
     @property
     def ready(self) -> bool:
         """Whether a session that comes now can be served."""
-        return self._catalogue is not None and not self.registry.draining
+        return self.status == "ready"
 
     @property
     def status(self) -> str:
         """``loading``, ``ready``, ``failed`` (nothing to speak with) or ``draining``."""
         if self.registry.draining:
             return "draining"
-        if self._catalogue is not None:
+        if self._engines is None:
+            return "loading"
+        if self._engines.catalogue.usable:
             return "ready"
-        return "failed" if self._loading is not None and self._loading.done() else "loading"
+        return "loading" if self._engines.loading else "failed"
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """Why an engine does not speak, by its name; ``voices``: why nothing does."""
+        return {} if self._engines is None else self._engines.problems
+
+    @property
+    def engine_facts(self) -> dict[str, dict[str, object]]:
+        """State, seconds and reason of each engine."""
+        return {} if self._engines is None else self._engines.facts()
 
     @property
     def catalogue(self) -> Catalogue:
-        """The voices; valid once ``loaded`` has returned."""
-        assert self._catalogue is not None
-        return self._catalogue
+        """The voices so far; there is a default one once ``loaded`` has returned."""
+        assert self._engines is not None
+        return self._engines.catalogue
 
     def voices(self) -> Voices:
-        """What listings may tell; valid once ``loaded`` has returned."""
-        return Voices(self.catalogue.voices, self.catalogue.default_voice)
-
-    @property
-    def queued_work(self) -> int:
-        """Pieces of work that wait for a lane."""
-        return 0 if self._dispatcher is None else self._dispatcher.queued
+        """What listings may tell; there is a default voice once ``loaded`` has returned."""
+        catalogue = self.catalogue
+        return Voices(catalogue.voices, catalogue.default_voice, tuple(catalogue.loading))
 
     def services(self) -> Services:
-        """What connections are lent; valid once ``loaded`` has returned."""
+        """What connections are lent; valid once ``start`` was called."""
         dispatcher = self._dispatcher
         assert dispatcher is not None
         assert self._ticker is not None
@@ -220,7 +227,7 @@ class Gateway:
         )
 
     def capabilities(self) -> Capabilities:
-        """What sessions are lent; valid once ``loaded`` has returned."""
+        """What sessions are lent; voices are looked up in the catalogue as it is then."""
         aliases = Aliases(
             self.settings.voices, self.catalogue.resolve, lambda: self.catalogue.voices
         )
@@ -283,11 +290,34 @@ async def _healthz(_: Request) -> Response:
 
 
 async def _readyz(request: Request) -> Response:
+    """Readiness of the gateway; with ``?voice=``, of that voice as well."""
     gateway: Gateway = request.app.state.gateway
-    return JSONResponse(
-        {"status": gateway.status, "sessions": len(gateway.registry), "problems": gateway.problems},
-        status_code=200 if gateway.ready else 503,
-    )
+    voice = request.query_params.get("voice")
+    ready, answer = gateway.ready, readiness(gateway)
+    if voice is not None:
+        missing = _why_missing(gateway, voice)
+        ready = ready and not missing
+        answer["voice"] = {"id": voice, "ready": ready, **({"reason": missing} if missing else {})}
+    return JSONResponse(answer, status_code=200 if ready else 503)
+
+
+def readiness(gateway: Gateway) -> dict[str, object]:
+    """What /readyz answers."""
+    return {
+        "status": gateway.status,
+        "sessions": len(gateway.registry),
+        "engines": gateway.engine_facts,
+        "problems": gateway.problems,
+    }
+
+
+def _why_missing(gateway: Gateway, voice: str) -> str:
+    """Why nobody can speak with ``voice`` now; "" if one can."""
+    try:
+        gateway.catalogue.resolve(voice, None)
+    except (InvalidValue, Unavailable) as error:
+        return error.message
+    return ""
 
 
 async def _metrics(request: Request) -> Response:
@@ -308,7 +338,7 @@ def _wire_routes(gateway: Gateway) -> Iterator[BaseRoute]:
             yield Route(path, ListingEndpoint(gateway, listings).answer, methods=["GET"])
 
 
-def create_app(settings: Settings, engines: Mapping[str, EngineFactory] = ENGINES) -> Starlette:
+def create_app(settings: Settings, engines: Mapping[str, EngineFactory] | None = None) -> Starlette:
     """The ASGI application; its engines load when its lifespan begins."""
     gateway = Gateway(settings, engines)
 

@@ -22,7 +22,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame
 
+from gateway import __version__
 from gateway.app import Gateway, create_app
+from gateway.phases import phase
 from gateway.session.rate import TokenBucket
 from gateway.session.socket import EXTENSION
 from gateway.settings import LimitSettings, LogSettings, Settings
@@ -168,7 +170,7 @@ class Server(uvicorn.Server):
             for socket in server.sockets:
                 host, port = socket.getsockname()[:2]
                 shown = f"[{host}]" if ":" in host else host
-                logger.info("listening on http://%s:%d", shown, port)
+                phase(logger, "listening", "listening on http://%s:%d", shown, port)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal drains, the second ends at once.  Runs in the signal handler."""
@@ -207,6 +209,8 @@ class _JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        if (name := getattr(record, "phase", None)) is not None:
+            line["phase"] = name
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return orjson.dumps(line).decode()
@@ -257,6 +261,7 @@ def make_server(settings: Settings) -> Server:
 def serve(settings: Settings) -> int:
     """Serve until a signal ends it; returns the exit status."""
     configure_logging(settings.log)
+    phase(logger, "imports", "voice-gateway %s starts", __version__)
     # Lane threads give the interpreter back to the loop after this long; by default after 5 ms.
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     server = make_server(settings)

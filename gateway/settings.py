@@ -304,6 +304,12 @@ class EngineSettings(Section):
         description="Share of an engine's time that sessions may need at their peak; no session "
         "is let in above it.",
     )
+    models: tuple[str, ...] = Field(
+        (),
+        max_length=16,
+        description="Models to load: directories (with a path separator) or names in models_dir. "
+        "The first one's voices go by their own names, others' as MODEL~VOICE.",
+    )
     models_dir: Path | None = Field(
         None, description="Where models are kept; the system's place for data if unset."
     )

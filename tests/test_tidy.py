@@ -24,6 +24,7 @@ SHELLS = (
     "gateway/app.py",
     "gateway/server.py",
     "gateway/doctor.py",
+    "gateway/loading.py",
     "gateway/codecs/libopus.py",  # for a lock: the library is loaded once
     "gateway/cli/",
     "gateway/client/",

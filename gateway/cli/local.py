@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from gateway.cli.http import get_json
@@ -24,16 +24,16 @@ _POLL_S = 0.05
 
 
 @contextmanager
-def local_gateway() -> Iterator[str]:
-    """Start a gateway, yield its URL once it is ready, and stop it.
+def local_gateway(models: Sequence[str] = ()) -> Iterator[str]:
+    """Start a gateway with ``models``, yield its URL once all has loaded, and stop it.
 
     Raises SetupError with the gateway's own last words if it does not start.
     """
-    address = parse_address(f"127.0.0.1:{_free_port()}")
+    address = parse_address(f"127.0.0.1:{free_port()}")
     port = address.authority.rpartition(":")[2]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "gateway", "serve", "--host", "127.0.0.1", "--port", port],
+            serve_command(port, models),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -47,30 +47,41 @@ def local_gateway() -> Iterator[str]:
                 )
             yield address.websocket_url
         finally:
-            _stop(process)
+            stop(process)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port of the loopback interface that nobody uses at present."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
+def serve_command(port: str, models: Sequence[str], *settings: str) -> list[str]:
+    """The command line of a gateway on the loopback interface."""
+    flags = [part for model in models for part in ("--model", model)]
+    flags += [part for setting in settings for part in ("--set", setting)]
+    where = ["--host", "127.0.0.1", "--port", port]
+    return [sys.executable, "-m", "gateway", "serve", *where, *flags]
+
+
 def _wait_until_ready(process: subprocess.Popen[bytes], address: Address) -> bool:
-    """Poll: the listing of voices answers once the engines are loaded, or have failed to."""
+    """Poll until all voices are listed; whether there is any."""
     give_up_at = time.monotonic() + START_TIMEOUT_S
     while process.poll() is None and time.monotonic() < give_up_at:
         try:
-            get_json(address, "/v1/voices")
-            return True
+            if not get_json(address, "/v1/voices")["loading"]:
+                return True
         except Unavailable:
             return False
         except ConnectionError:
-            time.sleep(_POLL_S)
+            pass
+        time.sleep(_POLL_S)
     return False
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a process, with a signal that lets it finish, then without."""
     process.terminate()
     try:
         process.wait(STOP_TIMEOUT_S)

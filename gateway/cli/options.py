@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -45,3 +47,17 @@ Overrides = Annotated[
         metavar="SECTION.NAME=VALUE",
     ),
 ]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        help="Directory of a model, or the name of an installed one; may be repeated. "
+        "The same as --set engine.models=…",
+        metavar="DIR",
+    ),
+]
+
+
+def model_overrides(models: Sequence[str] | None) -> list[str]:
+    """``--model`` as flags of the settings; none if there is no model."""
+    return [f"engine.models={json.dumps(list(models))}"] if models else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterable, Callable, Iterator
+from collections.abc import AsyncIterable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.options import DEFAULT_URL, ApiKey, Json, Url
+from gateway.cli.options import DEFAULT_URL, ApiKey, Json, Models, Url
 from gateway.errors import InvalidValue
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def command(
     local: Annotated[
         bool, typer.Option("--local", help="Start a gateway for this one command.")
     ] = False,
+    models: Models = None,
     voice: Annotated[str | None, typer.Option(help="See voice-gateway voices.")] = None,
     language: Annotated[str | None, typer.Option(help="BCP 47 tag, e.g. en-us or de.")] = None,
     speed: Annotated[float | None, typer.Option(help="0.5 to 2.", min=0.5, max=2.0)] = None,
@@ -52,9 +53,13 @@ def command(
 ) -> None:
     """Speak a text, and tell how long the first audio took.
 
+    With --model, a gateway with that model is started for this one command (--local).
+
     [bold]Examples[/bold]
 
         voice-gateway say --local --play "Hello there."
+
+        voice-gateway say --model kokoro-v1.1-fp32 --voice af_heart "Hello there." --out a.wav
 
         voice-gateway say "A longer text." --out speech.opus --tokens-per-second 20
 
@@ -67,7 +72,7 @@ def command(
             f"--out {out}: the ending must be one of {', '.join(FILE_ENDINGS)}", field="out"
         )
     wishes = Wishes(voice, language, speed, codec, sample_rate, bitrate, frame_duration_ms)
-    with _gateway(url, local) as address, ExitStack() as stack:
+    with _gateway(url, local, models or ()) as address, ExitStack() as stack:
         progress = _nothing if as_json else stack.enter_context(_progress_line())
         result = asyncio.run(
             _run(address, api_key, wishes, text, tokens_per_second, out, play, progress)
@@ -105,12 +110,12 @@ def _tokens(text: str, tokens_per_s: float | None) -> AsyncIterable[str]:
     return pieces if tokens_per_s is None else paced(pieces, tokens_per_s)
 
 
-def _gateway(url: str, local: bool) -> AbstractContextManager[str]:
-    if not local:
+def _gateway(url: str, local: bool, models: Sequence[str]) -> AbstractContextManager[str]:
+    if not local and not models:
         return nullcontext(url)
     from gateway.cli.local import local_gateway
 
-    return local_gateway()
+    return local_gateway(models)
 
 
 def _nothing(_: Result) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.options import Config, Overrides
+from gateway.cli.options import Config, Models, Overrides, model_overrides
 
 
 def command(
@@ -16,6 +16,7 @@ def command(
     port: Annotated[
         int | None, typer.Option(help="TCP port; the same as --set server.port=…", min=0, max=65535)
     ] = None,
+    models: Models = None,
     config: Config = None,
     overrides: Overrides = None,
     print_config: Annotated[
@@ -31,13 +32,15 @@ def command(
 
         voice-gateway serve
 
+        voice-gateway serve --model kokoro-v1.1-fp32 --model /srv/models/ours
+
         voice-gateway serve --host 0.0.0.0 --set limits.sessions_max=200
 
         voice-gateway serve --print-config > voice-gateway.toml
     """
     from gateway.settings import layers_of, load
 
-    flags = list(overrides or ())
+    flags = [*(overrides or ()), *model_overrides(models)]
     if host is not None:
         flags.append(f"server.host={host}")
     if port is not None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from gateway.cli.options import ApiKey, Config, Json, Overrides
+from gateway.cli.options import ApiKey, Config, Json, Models, Overrides, model_overrides
 
 COLUMNS = ("id", "name", "language", "gender", "engine", "description")
 
@@ -25,6 +26,7 @@ def command(
     language: Annotated[
         str | None, typer.Option(help="Only voices of this language, e.g. en or pt-br.")
     ] = None,
+    models: Models = None,
     api_key: ApiKey = None,
     config: Config = None,
     overrides: Overrides = None,
@@ -36,10 +38,12 @@ def command(
 
         voice-gateway voices --language en
 
+        voice-gateway voices --model kokoro-v1.1-fp32
+
         voice-gateway voices --url ws://127.0.0.1:8000 --json
     """
     if url is None:
-        listing = local_voices(config, overrides)
+        listing = local_voices(config, [*(overrides or ()), *model_overrides(models)])
     else:
         from gateway.cli.http import get_json
         from gateway.client.address import parse_address
@@ -60,39 +64,39 @@ def speaks(tag: str, wanted: str | None) -> bool:
     return tag == wanted or tag.startswith(f"{wanted}-")
 
 
-def local_voices(config: Any, overrides: Sequence[str] | None) -> Mapping[str, Any]:
+def local_voices(config: Path | None, overrides: Sequence[str]) -> Mapping[str, Any]:
     """The voices of the engines on this machine, in the form of ``GET /v1/voices``.
 
     Engines that don't start are left out; raises SetupError if none does.
     """
     from dataclasses import asdict
 
-    from gateway.app import ENGINES
+    from gateway.app import engines_of
     from gateway.engine.base import Engine
     from gateway.engine.catalogue import Catalogue
     from gateway.errors import SetupError
     from gateway.settings import load
 
-    settings = load(config, [*(overrides or ()), "engine.espeak.workers=1"])
-    started: list[Engine] = []
+    settings = load(config, [*overrides, "engine.espeak.workers=1"])
+    started: dict[str, Engine] = {}
     try:
-        for factory in ENGINES.values():
-            engine = factory(settings)
-            if engine is None:
-                continue
+        for name, make in engines_of(settings).items():
             try:
-                engine.start()
+                engine = make(settings)
+                if engine is not None:
+                    started[name] = engine
+                    engine.start()
             except SetupError as error:
-                typer.echo(f"warning: {error}", err=True)
-            else:
-                started.append(engine)
-        catalogue = Catalogue(started, settings.engine.default_voice)
+                started.pop(name, None)
+                typer.echo(f"warning: {name}: {error}", err=True)
+        catalogue = Catalogue.of(started, settings.engine.default_voice)
         return {
             "default": catalogue.default_voice,
             "voices": [asdict(voice) for voice in catalogue.voices],
+            "loading": [],
         }
     finally:
-        for engine in started:
+        for engine in started.values():
             engine.close()
 
 

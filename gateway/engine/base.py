@@ -47,6 +47,8 @@ class EngineInfo:
     lanes: int
     batch_max: int
     plans_ahead: bool
+    stand_in: bool = False
+    """It speaks noise, for tests and benchmarks: nobody gets it who did not ask for it."""
 
 
 class Engine(Protocol):
@@ -59,6 +61,13 @@ class Engine(Protocol):
 
     def start(self) -> None:
         """Load and warm up.  Raises SetupError with a message that says what to do."""
+        ...
+
+    def warm_up(self) -> None:
+        """Run once what the first audio does not wait for, but what follows would.
+
+        Called after ``start`` in a thread of its own, while others may speak already.
+        """
         ...
 
     def close(self) -> None:

@@ -92,10 +92,11 @@ class Dispatcher:
     ) -> None:
         """``priors`` has costs that an engine measured before, by the engine's name."""
         self._loop = asyncio.get_running_loop()
-        self._desks = {
-            id(engine): _EngineDesk(engine, (priors or {}).get(engine.info.name), utilisation_max)
-            for engine in engines
-        }
+        self._desks: dict[int, _EngineDesk] = {}
+        self._priors = priors or {}
+        self._utilisation_max = utilisation_max
+        for engine in engines:
+            self.add(engine)
         self._engine_of = engine_of
         self._cache = cache
         self._metrics = metrics
@@ -103,6 +104,11 @@ class Dispatcher:
         self._retries_max = retries_max
         self._jobs: dict[RequestId, Job] = {}
         self._by_talk: dict[_Talk, RequestId] = {}
+
+    def add(self, engine: Engine) -> None:
+        """An engine has started; from now on it may be given jobs."""
+        prior = self._priors.get(engine.info.name)
+        self._desks[id(engine)] = _EngineDesk(engine, prior, self._utilisation_max)
 
     @property
     def queued(self) -> int:
@@ -125,7 +131,7 @@ class Dispatcher:
     def utilisation(self) -> float:
         """Share of the lanes' time that the busiest engine spent of late."""
         now = self._loop.time()
-        return max(desk.admission.utilisation(now) for desk in self._desks.values())
+        return max((desk.admission.utilisation(now) for desk in self._desks.values()), default=0.0)
 
     def submit(self, job: Job) -> None:
         """Take a job; its end is a final ``deliver``, a ``fail``, or a ``withdraw``."""

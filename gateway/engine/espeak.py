@@ -128,6 +128,9 @@ class EspeakEngine:
             plans_ahead=False,
         )
 
+    def warm_up(self) -> None:
+        """Nothing: workers are as fast the first time."""
+
     def close(self) -> None:
         """End the workers within two seconds; idempotent.  A running ``render`` fails."""
         self._pool.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from gateway.errors import GatewayError
@@ -68,7 +68,7 @@ class Job:
     """One chunk; ``deliver`` and ``fail`` are called on the loop.
 
     The dispatcher's loop owns it, save that the lane thread which renders a window of it writes
-    ``planned_words``, ``position_samples``, ``frames``, ``words``, ``posted`` and what is
+    ``words_given``, ``position_samples``, ``frames``, ``words``, ``posted`` and what is
     ``…_of_window`` meanwhile.
     """
 
@@ -92,6 +92,7 @@ class Job:
     frames: list[EncodedFrame] = field(default_factory=list)
     words: list[SpokenWord] = field(default_factory=list)
     posted: bool = False
+    words_given: bool = False
     due: DueTimes = field(init=False)
 
     def __post_init__(self) -> None:
@@ -102,21 +103,27 @@ class Job:
     ) -> Rendering:
         """Note a rendering of the present window; returns the part that is to be given away.
 
-        A retry makes the window again; what the listener has of it already is left out.
+        A retry makes the window again; what the listener has of it already is left out.  The words
+        of the plan belong to the first block of the chunk: what is kept has them after a retry too,
+        the listener gets them once.
         """
         if not self.given_of_window:
             self.window_began_at = now
         self.window_complete = rendering.final
-        words = (*self.planned_words, *rendering.words)
-        self.planned_words = ()
-        rendering = Rendering(rendering.pcm, rendering.final and last_window, words)
         start = self.samples_of_window
-        self.made_of_window.append(rendering)
+        opening = not self.made and not self.made_of_window
+        words = (*self.planned_words, *rendering.words) if opening else rendering.words
+        final = rendering.final and last_window
+        self.made_of_window.append(Rendering(rendering.pcm, final, words))
         self.samples_of_window += len(rendering.pcm.samples)
+        given = Rendering(rendering.pcm, final, rendering.words)
         if self.given_of_window > start:
-            rendering = _without_first(rendering, self.given_of_window - start, start)
-        self.given_of_window += len(rendering.pcm.samples)
-        return rendering
+            given = _without_first(given, self.given_of_window - start, start)
+        if not self.words_given:
+            given = replace(given, words=(*self.planned_words, *given.words))
+            self.words_given = True
+        self.given_of_window += len(given.pcm.samples)
+        return given
 
     def take_encoded(self, *, final: bool) -> EncodedRendering:
         """What was encoded and not posted yet."""

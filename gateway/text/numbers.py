@@ -3,14 +3,15 @@
 American English says "one hundred five", British "one hundred and five"; commas, which num2words
 puts between the groups, would be heard as pauses and are taken out.  More than 15 digits are read
 one by one: nobody follows quadrillions, and the cost of big integers stays bounded.
+
+num2words brings 50 languages, which take 0.08 s to import: ``prepare`` does so, in a thread while
+the gateway starts; who comes sooner waits for it.
 """
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
-
-from num2words import CONVERTER_CLASSES, num2words
 
 DIGITS_MAX = 15
 
@@ -19,16 +20,27 @@ _UNSAFE_LANGUAGES = frozenset({"ja", "ko", "th", "zh", "en"})
 """Written with numerals of their own that engines read less well than digits; English is ours."""
 
 
+def prepare() -> None:
+    """Load what the first number needs."""
+    import num2words  # noqa: F401
+
+
+def _words(value: int, **how: str) -> str:
+    from num2words import num2words
+
+    return str(num2words(value, **how))
+
+
 @lru_cache(maxsize=4096)
 def cardinal(value: int, british: bool = False) -> str:
     """ "one hundred five"; ``abs(value)`` below 10**15."""
-    return _plain(str(num2words(value)), british)
+    return _plain(_words(value), british)
 
 
 @lru_cache(maxsize=4096)
 def ordinal(value: int, british: bool = False) -> str:
     """ "one hundred fifth"; ``value`` not negative."""
-    return _plain(str(num2words(value, to="ordinal")), british)
+    return _plain(_words(value, to="ordinal"), british)
 
 
 def _plain(words: str, british: bool) -> str:
@@ -39,13 +51,15 @@ def _plain(words: str, british: bool) -> str:
 @lru_cache(maxsize=1024)
 def cardinal_in(value: int, language: str) -> str | None:
     """The cardinal in another language ("pt-br", "de"), or None if it is better left as digits."""
+    from num2words import CONVERTER_CLASSES
+
     base, _, region = language.partition("-")
     names = [f"{base}_{region.upper()}", base]
     name = next((name for name in names if name in CONVERTER_CLASSES), None)
     if name is None or base in _UNSAFE_LANGUAGES:
         return None
     try:
-        words = str(num2words(value, lang=name))
+        words = _words(value, lang=name)
     except (NotImplementedError, OverflowError, IndexError, KeyError, TypeError, ValueError):
         return None
     return words.replace(",", "") or None

@@ -161,10 +161,11 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Voices:
-    """What a listing may tell: our voices, and the one that speaks by default."""
+    """What a listing may tell: our voices, the one that speaks by default, engines to come."""
 
     listed: Sequence[VoiceFacts]
     default: str
+    loading: Sequence[str] = ()
 
 
 class VoiceFacts(Protocol):

@@ -186,7 +186,11 @@ def _voice(voice: VoiceFacts) -> dict[str, object]:
 
 def list_voices(_: Handshake, voices: Voices) -> object:
     """Our own list and ElevenLabs' in one."""
-    return {"default": voices.default, "voices": [_voice(voice) for voice in voices.listed]}
+    return {
+        "default": voices.default,
+        "voices": [_voice(voice) for voice in voices.listed],
+        "loading": list(voices.loading),
+    }
 
 
 def list_voices_v2(handshake: Handshake, voices: Voices) -> object:

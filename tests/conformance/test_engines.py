@@ -8,8 +8,10 @@ import re
 import threading
 import time
 import unicodedata
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -17,10 +19,14 @@ import pytest
 from gateway.engine.base import Engine
 from gateway.engine.espeak import EspeakEngine, espeak_available
 from gateway.engine.kokoro.engine import kokoro_engine
+from gateway.engine.kokoro.naming import Naming
+from gateway.engine.kokoro.serving import model_engine
 from gateway.errors import SynthesisError
 from gateway.media import to_media_samples
 from gateway.settings import EngineSettings, EspeakSettings, KokoroSettings
 from gateway.synthesis import Plan, Rendering, SpokenWord
+from tests.engine.kokoro.model_files import write_archive
+from tests.engine.kokoro.onnx_bytes import speaking_graph
 from tests.engine.speaking import audio, planned, rendered, request, speak, words
 
 TINY_KOKORO = Path(__file__).parents[1] / "data" / "kokoro-tiny"
@@ -52,7 +58,24 @@ def make_kokoro() -> Engine:
     return kokoro_engine(TINY_KOKORO, EngineSettings(kokoro=KokoroSettings(lanes=2)))
 
 
-ENGINES: dict[str, Callable[[], Engine]] = {"espeak": make_espeak, "kokoro": make_kokoro}
+def make_whole() -> Engine:
+    """A whole graph as it is published; its folder lives as long as the engine."""
+    if not espeak_available():
+        pytest.skip("the extra 'espeak' is not installed, which reads texts for Kokoro")
+    folder = TemporaryDirectory()
+    (Path(folder.name) / "model.onnx").write_bytes(speaking_graph())
+    write_archive(Path(folder.name) / "voices.bin")
+    settings = EngineSettings(kokoro=KokoroSettings(lanes=2, plan_threads=1))
+    engine = model_engine(folder.name, settings, Naming())
+    weakref.finalize(engine, folder.cleanup)
+    return engine
+
+
+ENGINES: dict[str, Callable[[], Engine]] = {
+    "espeak": make_espeak,
+    "kokoro": make_kokoro,
+    "whole": make_whole,
+}
 
 
 @pytest.fixture(scope="module", params=ENGINES)

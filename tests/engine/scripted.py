@@ -57,9 +57,14 @@ class ScriptedEngine:
         self.on_text: Callable[[str], None] = lambda text: None
         self.stopped_by_emit = 0
         self.closed = False
+        self.warmed_up = False
 
     def start(self) -> None:
         """Nothing to load."""
+
+    def warm_up(self) -> None:
+        """Remember that it was asked to."""
+        self.warmed_up = True
 
     def close(self) -> None:
         """Remember that it was closed."""

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import numpy as np
 import pytest
@@ -19,8 +19,10 @@ from gateway.synthesis import (
     Plan,
     Rendering,
     RequestId,
+    SpokenWord,
     SynthesisRequest,
     TextChunk,
+    Window,
 )
 from tests.engine.scripted import ScriptedEngine, crash_once, speech
 
@@ -188,6 +190,49 @@ async def test_what_was_spoken_before_comes_from_the_cache(desk: Desk) -> None:
     assert len(desk.engine.rendered) == calls
     assert [w for r in recorder.renderings for w in r.words]
     assert (desk.cache.hits, desk.cache.misses) == (1, 1)
+
+
+async def test_planned_words_survive_a_crash_and_the_cache() -> None:
+    class Halving(ScriptedEngine):
+        """Gives each planned window in two blocks, and crashes once between them."""
+
+        def render(self, windows: Sequence[Window], emit: Callable[[int, Rendering], bool]) -> None:
+            pcm = speech(str(windows[0].state))
+            half = len(pcm) // 2
+            emit(0, Rendering(PcmBlock(pcm[:half], 24_000), False))
+            self.on_render(windows[0].index)
+            emit(0, Rendering(PcmBlock(pcm[half:], 24_000), True))
+
+    desk = Desk(Halving(plans_ahead=True))
+    desk.engine.on_render = crash_once(at_block=0)
+    heard = [desk.ask("abcdefgh")]
+    await heard[0].wait()
+    await asyncio.sleep(0.05)  # the lane ends a moment after its last delivery
+    heard.append(desk.ask("abcdefgh"))
+    await heard[1].wait()
+    assert (desk.cache.hits, desk.cache.misses) == (1, 1)
+    for recorder in heard:
+        assert np.array_equal(recorder.samples, speech("abcdefgh"))
+        words = [word for part in recorder.renderings for word in part.words]
+        assert words == [SpokenWord(0, 8, 0, 8 * 960)]
+    await desk.dispatcher.close()
+
+
+async def test_an_engine_may_come_later() -> None:
+    desk = Desk(ScriptedEngine(plans_ahead=True))
+    later = ScriptedEngine(plans_ahead=False)
+    dispatcher = Dispatcher(
+        (), lambda voice: later, desk.cache, desk.metrics, queue_max=9, retries_max=1
+    )
+    assert dispatcher.utilisation() == 0.0
+    dispatcher.check_load(1)
+    dispatcher.add(later)
+    desk.dispatcher, first = dispatcher, desk.dispatcher
+    recorder = desk.ask("hello")
+    await recorder.wait()
+    assert np.array_equal(recorder.samples, speech("hello"))
+    await dispatcher.close()
+    await first.close()
 
 
 async def test_withdrawn_work_is_dropped_whether_it_waits_or_runs(desk: Desk) -> None:

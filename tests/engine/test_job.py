@@ -79,6 +79,30 @@ def test_a_window_that_is_made_again_gives_only_what_is_new() -> None:
     assert one.window_over() == pytest.approx(1.3)
 
 
+def test_the_words_of_a_plan_outlive_a_retry_and_are_given_once() -> None:
+    one = job()
+    plan = (SpokenWord(0, 2, 0, 9_600), SpokenWord(3, 5, 12_000, 48_000))
+    one.planned_words = plan
+    first = one.receive_rendering(rendering(0.25, final=False), 9.0, last_window=False)
+    assert first.words == plan
+    one.begin_again()
+    again = one.receive_rendering(rendering(0.5), 9.0, last_window=False)
+    assert (len(again.pcm.samples), again.words) == (6_000, ())
+    one.window_over()
+    last = one.receive_rendering(rendering(0.5), 9.0, last_window=True)
+    one.window_over()
+    assert last.words == ()
+    assert [made.words for made in one.made] == [plan, ()]  # what the cache keeps
+
+
+def test_the_words_of_a_plan_are_given_after_a_retry_if_nothing_was_before() -> None:
+    one = job()
+    plan = (SpokenWord(0, 5, 0, 9_600),)
+    one.planned_words = plan
+    one.begin_again()
+    assert one.receive_rendering(rendering(0.5), 9.0, last_window=True).words == plan
+
+
 def test_a_window_that_streams_is_there_with_its_first_block() -> None:
     one = job(first=True)
     one.receive_rendering(rendering(0.1, final=False), 9.0, last_window=True)

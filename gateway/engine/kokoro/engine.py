@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -22,26 +22,28 @@ import numpy as np
 
 from gateway.engine.base import Emit, EngineInfo, Voice
 from gateway.engine.espeak_phonemizer import EspeakPhonemizer
+from gateway.engine.kokoro.cast import STAND_IN_NOTICE, Cast, ReadRequest
 from gateway.engine.kokoro.clause import Clause, Place
 from gateway.engine.kokoro.frontend import Frontend
-from gateway.engine.kokoro.graphs import SplitGraphs
-from gateway.engine.kokoro.languages import find_language
+from gateway.engine.kokoro.graphs import ROLES, SplitGraphs
 from gateway.engine.kokoro.lexicon import load_lexicons
+from gateway.engine.kokoro.naming import Naming
 from gateway.engine.kokoro.reading import FRAME_SAMPLES, SAMPLE_RATE, Reading
 from gateway.engine.kokoro.store import Model, open_model
-from gateway.engine.kokoro.symbols import TOKENS_MAX
-from gateway.engine.kokoro.voices import ENGINE_NAME
-from gateway.engine.kokoro.windows import Floats, Method, WindowSizes, divide, whole
-from gateway.errors import GatewayError, InvalidValue, SetupError, SynthesisError
+from gateway.engine.kokoro.windows import Method, WindowSizes, divide, whole
+from gateway.errors import SetupError, SynthesisError
 from gateway.media import PcmBlock, to_media_samples
+from gateway.phases import phase
 from gateway.settings import EngineSettings, KokoroSettings
-from gateway.synthesis import Plan, Rendering, SpokenWord, SynthesisRequest, Window
+from gateway.synthesis import Plan, Rendering, RequestId, SpokenWord, SynthesisRequest, Window
 
 logger = logging.getLogger(__name__)
 
-STAND_IN_NOTICE = (
-    "a stand-in with random weights: it speaks noise, and its figures are not Kokoro's"
-)
+FIRST_TOKENS = 16
+"""A short first clause: what is spoken before the model is said to be ready."""
+
+WARM_UP_TOKENS = 40
+"""A sentence of two seconds: its second window is of the size that most windows have."""
 
 
 class Reader(Protocol):
@@ -88,16 +90,6 @@ class RenderOptions:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Ready:
-    """One request, read: its voice, the parts that it is planned in, and their styles."""
-
-    voice: Voice
-    speed: float
-    parts: tuple[Reading, ...]
-    styles: tuple[Floats, ...]
-
-
 class EspeakReader:
     """The text frontend with espeak-ng workers and lexicons of its own."""
 
@@ -122,9 +114,12 @@ class EspeakReader:
         return self._frontend.read(spoken, language)
 
 
-def kokoro_engine(folder: Path, settings: EngineSettings) -> KokoroEngine:
-    """The engine of the model in ``folder``, as the settings want it; not yet started."""
-    return KokoroEngine(folder, EspeakReader(settings), RenderOptions.of(settings.kokoro))
+def kokoro_engine(
+    folder: Path, settings: EngineSettings, naming: Naming | None = None
+) -> KokoroEngine:
+    """The engine of the split model in ``folder``, as the settings want it; not yet started."""
+    options = RenderOptions.of(settings.kokoro)
+    return KokoroEngine(folder, EspeakReader(settings), options, naming=naming)
 
 
 class KokoroEngine:
@@ -136,12 +131,14 @@ class KokoroEngine:
         reader: Reader,
         options: RenderOptions | None = None,
         default_voice: str = "",
+        naming: Naming | None = None,
     ) -> None:
         self._folder = folder
         self._reader = reader
         self._options = options or RenderOptions()
         self._default_voice = default_voice
-        self._model: Model | None = None
+        self._naming = naming or Naming()
+        self._cast: Cast | None = None
         self._graphs: SplitGraphs | None = None
         self._info: EngineInfo | None = None
 
@@ -156,30 +153,19 @@ class KokoroEngine:
 
         Raises SetupError for a model that is damaged, of another kind, or lacks the default voice.
         """
-        options = self._options
-        model = open_model(self._folder)
-        try:
-            default = model.voices.find(self._default_voice or model.voices.default)
-        except InvalidValue as error:
-            raise SetupError(f"engine.default_voice: {error.message}") from error
-        if model.manifest.stand_in:
-            logger.warning("model %s is %s", model.manifest.name, STAND_IN_NOTICE)
-        graphs = SplitGraphs.open(
-            model, plan_threads=options.plan_threads, render_threads=options.render_threads
-        )
+        model = open_model(self._folder, ROLES)
+        cast = Cast(model, self._naming, self._default_voice)
+        phase(logger, "verify", "model %s is what its manifest says", self._naming.engine)
+        graphs = self._open(model)
         self._reader.start()
-        self._graphs, self._model = graphs, model
-        self._info = EngineInfo(
-            name=ENGINE_NAME,
-            version=model.manifest.name,
-            sample_rate=model.manifest.sample_rate,
-            voices=tuple(self._described(voice) for voice in model.voices.listed()),
-            default_voice=default.id,
-            lanes=options.lanes,
-            batch_max=options.batch_max,
-            plans_ahead=True,
-        )
-        self._warm_up(default)
+        self._graphs, self._cast = graphs, cast
+        self._info = self._facts(model, cast)
+        self._try(FIRST_TOKENS, windows_max=1)
+        phase(logger, "first run", "model %s computes", self._naming.engine)
+
+    def warm_up(self) -> None:
+        """Render a longer text's windows of both sizes, so that later ones find memory."""
+        self._try(WARM_UP_TOKENS, windows_max=2)
 
     def close(self) -> None:
         """Give up the sessions; calls that run end first, later ones raise SynthesisError."""
@@ -188,19 +174,15 @@ class KokoroEngine:
 
     def find(self, voice: str, language: str) -> Voice:
         """A voice or mix by name, else the first of ``language``, else the default."""
-        voices = self._open_model().voices
-        if voice or not language:
-            return self._described(voices.find(voice or self.info.default_voice))
-        found = voices.for_language(find_language(language).tag)
-        if found is None:
-            raise InvalidValue(f"language: no voice here speaks {language!r}", field="language")
-        return self._described(found)
+        return self._open_cast().find(voice, language)
 
     def plan(self, requests: Sequence[SynthesisRequest]) -> Sequence[Plan | SynthesisError]:
         """Durations of all texts in one batch; then the features of each one's first clause."""
         graphs = self._open_graphs()
-        read = [self._read(request) for request in requests]
-        clauses = iter(self._clauses(graphs, [each for each in read if isinstance(each, _Ready)]))
+        cast = self._open_cast()
+        read = [cast.read(request, self._reader.read) for request in requests]
+        texts = [each for each in read if isinstance(each, ReadRequest)]
+        clauses = iter(self._clauses(graphs, texts))
         plans: list[Plan | SynthesisError] = []
         for request, each in zip(requests, read, strict=True):
             if isinstance(each, SynthesisError):
@@ -242,21 +224,28 @@ class KokoroEngine:
 
     # ── parts of these ─────────────────────────────────────────────────────────────────────────
 
-    def _read(self, request: SynthesisRequest) -> _Ready | SynthesisError:
-        try:
-            voice = self.find(request.voice, request.language)
-            reading = self._reader.read(request.chunk.spoken, request.language or voice.language)
-            # Marks alone would be spoken as a pause, and the listener be told of no word.
-            parts = tuple(reading.split(TOKENS_MAX)) if reading.words else ()
-            voices = self._open_model().voices
-            styles = tuple(voices.style(voice.id, len(part)) for part in parts)
-        except SynthesisError as error:
-            return error
-        except GatewayError as error:
-            return SynthesisError(error.message, field=error.field, limit=error.limit)
-        return _Ready(voice, request.speed, parts, styles)
+    def _open(self, model: Model) -> SplitGraphs:
+        options = self._options
+        if model.manifest.stand_in:
+            logger.warning("model %s is %s", model.manifest.name, STAND_IN_NOTICE)
+        return SplitGraphs.open(
+            model, plan_threads=options.plan_threads, render_threads=options.render_threads
+        )
 
-    def _clauses(self, graphs: SplitGraphs, texts: Sequence[_Ready]) -> list[list[Clause]]:
+    def _facts(self, model: Model, cast: Cast) -> EngineInfo:
+        return EngineInfo(
+            name=self._naming.engine,
+            version=model.manifest.name,
+            sample_rate=model.manifest.sample_rate,
+            voices=cast.listed(),
+            default_voice=cast.default.id,
+            lanes=self._options.lanes,
+            batch_max=self._options.batch_max,
+            plans_ahead=True,
+            stand_in=model.manifest.stand_in,
+        )
+
+    def _clauses(self, graphs: SplitGraphs, texts: Sequence[ReadRequest]) -> list[list[Clause]]:
         """The clauses of each text, their durations planned."""
         parts = [(ready, i) for ready in texts for i in range(len(ready.parts))]
         if not parts:
@@ -271,7 +260,7 @@ class KokoroEngine:
             Clause(
                 planned=each,
                 style=ready.styles[i],
-                prior=graphs.prior(ready.voice.id, options.prior_frames),
+                prior=graphs.prior(ready.voice, options.prior_frames),
                 spans=(whole(each.frames),)
                 if options.method is Method.EXACT
                 else divide(each.frames, options.sizes),
@@ -283,35 +272,37 @@ class KokoroEngine:
         left = iter(clauses)
         return [[next(left) for _ in ready.parts] for ready in texts]
 
-    def _described(self, voice: Voice) -> Voice:
-        if not self._open_model().manifest.stand_in:
-            return voice
-        return replace(voice, description=STAND_IN_NOTICE)
-
     def _open_graphs(self) -> SplitGraphs:
         if self._graphs is None:
-            raise SynthesisError(f"engine {ENGINE_NAME} is closed")
+            raise SynthesisError(f"engine {self._naming.engine} is closed")
         return self._graphs
 
-    def _open_model(self) -> Model:
-        assert self._model is not None, "start() comes first"
-        return self._model
+    def _open_cast(self) -> Cast:
+        assert self._cast is not None, "start() comes first"
+        return self._cast
 
-    def _warm_up(self, voice: Voice) -> None:
-        """Run every graph once: the first run allocates, and finds what does not work at all."""
-        graphs = self._open_graphs()
-        reading = Reading("a.", (0, -1), ((0, 1),))
-        style = self._open_model().voices.style(voice.id, len(reading))
-        (planned,) = graphs.plan([reading.input_ids()], style, [1.0])
-        span = whole(planned.frames)
-        clause = Clause(planned, style, None, (span,), Method.EXACT, seed=0)
-        given = clause.given(0, graphs.statistics)
-        ((audio, _),) = graphs.generate([(clause.acoustics(graphs), span, style, given)])
-        if len(audio) != planned.frames * FRAME_SAMPLES or not np.isfinite(audio).all():
-            raise SetupError(
-                f"the model in {self._folder} does not compute speech: {planned.frames} frames "
-                f"gave {len(audio)} samples, or some that are no numbers; build it again"
-            )
+    def _try(self, tokens: int, windows_max: int) -> None:
+        """Speak a text of so many tokens, or its first windows; raises SetupError if that fails.
+
+        The first run of a graph allocates, and finds what does not work at all.
+        """
+        ((clause,),) = self._clauses(self._open_graphs(), [self._open_cast().sample(tokens)])
+        name = RequestId("start-up", "", 0, 0)
+        for index, span in enumerate(clause.spans[:windows_max]):
+            made: list[PcmBlock] = []
+
+            def emit(_: int, rendering: Rendering, made: list[PcmBlock] = made) -> bool:
+                made.append(rendering.pcm)
+                return True
+
+            self.render([Window(name, index, False, state=Place(clause, index))], emit)
+            frames = span.end - span.begin
+            samples = np.concatenate([block.samples for block in made])
+            if len(samples) != frames * FRAME_SAMPLES or not np.isfinite(samples).all():
+                raise SetupError(
+                    f"the model in {self._folder} does not compute speech: {frames} frames gave "
+                    f"{len(samples)} samples, or some that are no numbers; build it again"
+                )
 
 
 def _plan_of(

@@ -11,8 +11,10 @@ What each takes and gives is written where they are made, in ``export/planner.py
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,11 +24,15 @@ from pydantic import ValidationError
 from gateway.engine.kokoro.checksums import sha256_of
 from gateway.engine.kokoro.manifest import StoredFile
 from gateway.engine.kokoro.mixing import parse_mix
+from gateway.engine.kokoro.optimised import open_optimised
 from gateway.engine.kokoro.reading import FRAME_SAMPLES
-from gateway.engine.kokoro.runtime import describe, open_session, running_options
+from gateway.engine.kokoro.runtime import describe, running_options
 from gateway.engine.kokoro.store import Model
 from gateway.engine.kokoro.windows import Floats, Moments, Span, Statistics
 from gateway.errors import SetupError
+from gateway.phases import phase
+
+logger = logging.getLogger(__name__)
 
 PHASES = 9
 """Harmonics of the source."""
@@ -108,7 +114,10 @@ class SplitGraphs:
         for role, (inputs, outputs) in ROLES.items():
             file = model.path(model.graphs(role)[0])
             threads = render_threads if role == "generator" else plan_threads
-            session = open_session(file, running_options(threads))
+            session, _ = open_optimised(
+                file, model.graphs(role)[0].sha256, partial(running_options, threads), model.folder
+            )
+            phase(logger, f"open {role}", "graph %s is open", file)
             info = describe(session)
             takes = {each.name for each in info.inputs}
             gives = {each.name for each in info.outputs}

@@ -117,3 +117,25 @@ def open_plain_session(file: Path) -> onnxruntime.InferenceSession:
     Raises SetupError with onnxruntime's reason.
     """
     return open_session(file, onnxruntime.SessionOptions())
+
+
+def version() -> str:
+    """onnxruntime's version."""
+    return str(onnxruntime.__version__)
+
+
+def saving(options: onnxruntime.SessionOptions, graph: Path, weights: str) -> None:
+    """Have the session write its optimised graph to ``graph``, the weights to a file beside it.
+
+    A session that is opened from such a file maps the weights instead of reading them.
+    """
+    options.optimized_model_filepath = str(graph)
+    prefix = "session.optimized_model_external_initializers"
+    options.add_session_config_entry(f"{prefix}_file_name", weights)
+    options.add_session_config_entry(f"{prefix}_min_size_in_bytes", "1024")
+
+
+def as_it_is(options: onnxruntime.SessionOptions) -> onnxruntime.SessionOptions:
+    """The options, for a graph that is optimised already."""
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return options

@@ -188,6 +188,16 @@ def test_a_model_of_another_contract_is_refused(tmp_path):
         open_model(tmp_path)
 
 
+def test_who_runs_some_graphs_has_only_those_verified(tmp_path, folder):
+    (folder / "tiny.onnx").write_bytes(b"damaged")
+    assert open_model(folder, roles=("generator",)).manifest.name == "tiny"
+    with pytest.raises(SetupError, match=r"tiny.onnx has 7 bytes"):
+        open_model(folder, roles=("whole",))
+    (folder / "voices.bin").unlink()
+    with pytest.raises(SetupError, match=r"voices.bin is missing"):
+        open_model(folder, roles=("generator",))
+
+
 # ── where they lie ─────────────────────────────────────────────────────────────────────────────
 
 
