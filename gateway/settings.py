@@ -280,7 +280,10 @@ class KokoroSettings(Section):
         12, ge=4, le=400, description="Frames of a clause's first window: 12 are 0.3 s."
     )
     window_frames: int = Field(
-        40, ge=4, le=400, description="Frames of the other windows; more cost less but come later."
+        40,
+        ge=4,
+        le=400,
+        description="Frames of later windows, which double up to this; more cost less.",
     )
     context_frames: int = Field(
         4, ge=0, le=40, description="Frames rendered on both sides of a window and thrown away."

@@ -27,7 +27,9 @@ class Desk:
         policy: str = "edf",
     ) -> None:
         self.costs = CostModel(prior)
-        self.scheduler = Scheduler(self.costs, batch_max=info.batch_max, policy=policy)
+        self.scheduler = Scheduler(
+            self.costs, lanes=info.lanes, batch_max=info.batch_max, policy=policy
+        )
         self.admission = Admission(info.name, info.lanes, utilisation_max)
         self._first_window: Window | None = None
 
@@ -46,6 +48,7 @@ class Desk:
         with deadlines so changed, the earliest is still the right one to serve first (Chetto,
         Silly and Bouchentouf, 1990).
         """
+        self.admission.receive_speaker(request.id.session, now)
         deadline = due_at - self._first_window_s() if window is None else due_at
         self.scheduler.receive(Work(request, deadline, now, window, alone))
 

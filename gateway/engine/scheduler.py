@@ -16,7 +16,7 @@ Four amendments say what happens when not everything can be in time:
   anyway, one who does not yet should not.
 * …but nothing waits for ever: what is late by more than ``LATE_WAIT_MAX_S`` goes before it.
 * Work that opens a talkspurt is never late in that sense, because nobody hears a gap yet.  It goes
-  before work of a listener who does hear something as long as that can wait (slack stealing:
+  before work of listeners who do hear something as long as all of that can wait (slack stealing:
   Lehoczky and Ramos-Thuel, 1992)…
 * …and else it has a reserved share: one in ``FIRST_AUDIO_EVERY`` choices, whatever its deadline, so
   that a full house does not shut out newcomers.
@@ -44,11 +44,13 @@ from gateway.engine.work import Batch, Kind, Work
 from gateway.synthesis import RequestId
 
 LATE_WAIT_MAX_S = 1.0
-FIRST_AUDIO_EVERY = 4
+FIRST_AUDIO_EVERY = 8
 GRAIN_S = 0.01
 CROWD_S = 0.5
 GAIN_MIN = 1.1
 """A batch must do this many times the work per second of single calls."""
+LOOK_AHEAD = 32
+"""Pieces of work that are looked at to find out whether all can wait."""
 _FULL_KINDS_TRIED = 4
 SESSIONS_REMEMBERED_MAX = 8192
 """Of so many sessions it is known when they were served; the others count as never served."""
@@ -117,9 +119,15 @@ class Scheduler:
     """The queue in front of one engine."""
 
     def __init__(
-        self, costs: CostModel | None = None, *, batch_max: int = 1, policy: str = "edf"
+        self,
+        costs: CostModel | None = None,
+        *,
+        lanes: int = 1,
+        batch_max: int = 1,
+        policy: str = "edf",
     ) -> None:
         self.costs = CostModel() if costs is None else costs
+        self._lanes = lanes
         self._batch_max = batch_max
         self._policy = POLICIES[policy]
         self._arrivals = count()
@@ -214,10 +222,21 @@ class Scheduler:
             return True
         assert first.entry is not None
         assert ongoing.entry is not None
-        if first.entry > ongoing.entry:
-            return False
-        start_at = now + self._upper_s(first.kind)
-        return start_at + self._upper_s(ongoing.kind) <= ongoing.deadline
+        return first.entry <= ongoing.entry and self._all_can_wait(self._upper_s(first.kind), now)
+
+    def _all_can_wait(self, taken_s: float, now: float) -> bool:
+        """Whether listeners who hear something stay in time if a lane is first used for long.
+
+        They share the lanes in the order of their deadlines: as many as can be looked at.
+        """
+        ahead_s = 0.0
+        for work in self._ongoing.soonest(LOOK_AHEAD):
+            cost_s = self._upper_s(work.kind)
+            wait_s = max(taken_s, (taken_s + ahead_s) / self._lanes)
+            if now + wait_s + cost_s > work.deadline:
+                return False
+            ahead_s += cost_s
+        return True
 
     def _full_batch_before(self, leader: Work, now: float) -> Work | None:
         """The head of a full batch that may go before ``leader``, whose own is not full."""

@@ -9,6 +9,8 @@ than half.  So every operation is O(log n), amortised, and memory stays in propo
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterator
+from itertools import islice
 
 from gateway.engine.work import Entry, Kind, Work
 
@@ -33,6 +35,18 @@ class _LazyHeap:
         while entries and entries[0][1].entry is not entries[0]:
             heapq.heappop(entries)
         return entries[0][1] if entries else None
+
+    def soonest(self) -> Iterator[Entry]:
+        """The living, least key first; O(log n) for each."""
+        entries = self._entries
+        front = [(entries[0], 0)] if entries else []
+        while front:
+            entry, place = heapq.heappop(front)
+            if entry[1].entry is entry:
+                yield entry
+            for child in (2 * place + 1, 2 * place + 2):
+                if child < len(entries):
+                    heapq.heappush(front, (entries[child], child))
 
     def forget_one(self) -> None:
         """An entry died."""
@@ -63,6 +77,10 @@ class WaitingWork:
     def peek(self) -> Work | None:
         """The work with the least key."""
         return self._all.peek()
+
+    def soonest(self, limit: int) -> Iterator[Work]:
+        """Up to ``limit`` pieces of work, least key first; nothing may change meanwhile."""
+        return (work for _, work in islice(self._all.soonest(), limit))
 
     def peek_kind(self, kind: Kind) -> Work | None:
         """The work with the least key of those of ``kind`` that may share a batch."""

@@ -48,16 +48,18 @@ def test_the_forecast_shows_how_it_came_about() -> None:
     forecast = running(0.8).forecast(9, (), 100.0)
     assert forecast is not None
     assert forecast.cost == pytest.approx(0.4)
-    assert forecast.mean == pytest.approx(0.8 + 0.4, rel=0.01)  # measured, and the one that asks
-    # 10 sessions that speak for 30 % of the time: 3 ± 1.45 at a time
-    assert forecast.peak == pytest.approx(0.4 * (3 + 2 * 1.449), rel=0.02)
+    assert forecast.seen == pytest.approx(0.8, rel=0.01)
+    # measured, and the one that asks, who counts one and a half times
+    assert forecast.mean == pytest.approx(0.8 + 0.6, rel=0.01)
+    # 10 sessions that speak for a third of the time (1.4 of 4.2 lanes): 3.5 ± 1.49 at a time
+    assert forecast.peak == pytest.approx(0.4 * (3.5 + 2 * 1.49), rel=0.02)
     assert forecast.late_share == 0.0
 
 
-def test_sessions_cannot_need_more_than_one_second_of_audio_a_second() -> None:
+def test_sessions_cannot_need_more_than_if_all_of_them_spoke() -> None:
     forecast = running(1.5).forecast(2, (), 100.0)
     assert forecast is not None
-    assert forecast.peak == pytest.approx(3 * 0.4)
+    assert forecast.peak == pytest.approx((2 + 1.5) * 0.4)
 
 
 def test_what_is_planned_counts_before_it_is_rendered() -> None:
@@ -66,8 +68,8 @@ def test_what_is_planned_counts_before_it_is_rendered() -> None:
     busy = admission.forecast(20, (10.0, 3.0, 1.5), 100.0)
     assert idle is not None
     assert busy is not None
-    assert idle.mean == pytest.approx(0.5 + 0.4, rel=0.01)
-    assert busy.mean == pytest.approx(2.5 * 0.4 + 0.4, rel=0.01)
+    assert idle.mean == pytest.approx(0.5 + 0.6, rel=0.01)
+    assert busy.mean == pytest.approx(2.5 * 0.4 + 0.6, rel=0.01)
 
 
 def test_those_who_just_came_count_as_speaking() -> None:
@@ -76,10 +78,10 @@ def test_those_who_just_came_count_as_speaking() -> None:
         admission.receive_session(100.0)
     forecast = admission.forecast(20, (), 100.0)
     assert forecast is not None
-    assert forecast.mean == pytest.approx(0.5 + 4 * 0.4, rel=0.01)
+    assert forecast.mean == pytest.approx(0.5 + 4 * 0.6, rel=0.01)
     later = admission.forecast(20, (), 100.0 + NEWCOMER_S)
     assert later is not None
-    assert later.mean < 0.5 + 0.4 + 0.01
+    assert later.mean < 0.5 + 0.6 + 0.01
 
 
 def test_the_refused_should_come_back_when_newcomers_have_shown_their_load() -> None:
@@ -98,6 +100,48 @@ def test_an_idle_engine_refuses_nobody_however_many_come() -> None:
     for _ in range(1000):
         admission.check(900, (), 100.0)
         admission.receive_session(100.0)
+
+
+def test_an_engine_where_many_just_began_to_speak_is_not_idle() -> None:
+    admission = running(2 * 0.9 * IDLE_SHARE * 0.9)
+    for number in range(2):
+        admission.check(20, (), 100.0)
+        admission.receive_session(100.0)
+        admission.receive_speaker(f"s{number}", 100.0)
+    # 0.4 lanes that are needed, those two, and one more: 0.4 + 3 · 1.5 · 0.4, and headroom
+    with pytest.raises(Overloaded, match=r"could reach 1[0-9][0-9]%"):
+        admission.check(20, (), 100.0)
+    admission.check(20, (), 100.0 + NEWCOMER_S)
+
+
+def test_what_audio_costs_is_remembered_through_a_silence() -> None:
+    admission = running(1.5)
+    forecast = admission.forecast(4, (), 100.0 + 600.0)
+    assert forecast is not None
+    assert forecast.cost == pytest.approx(0.4)
+    assert forecast.seen == pytest.approx(0.0, abs=1e-6)
+
+
+def test_the_longer_nobody_was_let_in_the_later_the_refused_come_back() -> None:
+    admission = running(1.6, seconds=200)
+
+    def told(now: float) -> float:
+        with pytest.raises(Overloaded) as caught:
+            admission.check(8, (), now)
+        assert caught.value.retry_after_s is not None
+        return caught.value.retry_after_s
+
+    assert [told(180.0), told(190.0), told(199.0)] == [1.0, 5.0, 9.5]
+    admission.receive_session(199.5)
+    assert told(200.0) == 4.5
+
+
+def test_nobody_is_told_to_stay_away_for_long() -> None:
+    admission = running(1.6, seconds=200)
+    for now, expected_s in ((100.0, 1.0), (199.0, 30.0)):
+        with pytest.raises(Overloaded) as caught:
+            admission.check(8, (), now)
+        assert caught.value.retry_after_s == expected_s
 
 
 def test_late_audio_refuses_though_the_load_looks_small() -> None:

@@ -71,7 +71,7 @@ def test_late_work_does_not_wait_for_ever() -> None:
 
 def test_newcomers_get_their_share_of_a_full_house() -> None:
     scheduler = Scheduler()
-    for number in range(8):
+    for number in range(16):
         scheduler.receive(work(f"old{number}", 1.0 + number / 10))
     scheduler.receive(work("new", 9.0, first=True))
     served = order(scheduler, now=0.0)
@@ -242,6 +242,25 @@ def test_first_audio_waits_if_a_listener_would_hear_a_gap() -> None:
     scheduler.receive(window("hearing", 0.45))
     scheduler.receive(plan("new", 0.15))
     assert order(scheduler, 0.0) == ["hearing", "new"]
+
+
+def test_first_audio_waits_if_not_all_who_listen_could_wait() -> None:
+    """Each of the five could wait for it by itself, but they share a lane."""
+    costs = CostModel()
+    for _ in range(20):
+        costs.receive(Stage.RENDER, None, 1, 0.1, 0.0)
+
+    def served_first(lanes: int) -> str:
+        scheduler = Scheduler(costs, lanes=lanes)
+        for number in range(5):
+            scheduler.receive(work(f"old{number}", 0.52 + number / 1000))
+        scheduler.receive(work("new", 0.15, first=True))
+        batch = scheduler.next_batch(0.0)
+        assert batch is not None
+        return batch.works[0].request.id.session
+
+    assert served_first(lanes=1) == "old0"
+    assert served_first(lanes=2) == "new"
 
 
 def test_first_audio_keeps_its_share_even_when_everything_is_overdue() -> None:

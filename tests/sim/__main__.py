@@ -3,6 +3,7 @@
 python -m tests.sim 17 --scenario hostile
 python -m tests.sim --seeds 200
 python -m tests.sim compare        how many sessions each policy holds (tests/sim/compare.py)
+python -m tests.sim measure …      what a model's stages cost here (tests/sim/curves.py)
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 import time
 import traceback
 
-from tests.sim import compare
+from tests.sim import compare, curves
 from tests.sim.run import Result, simulate
 from tests.sim.scenario import SCENARIOS
 
@@ -21,6 +22,8 @@ def main() -> int:
     """Run what the command line asks for; the exit status says whether everything held."""
     if sys.argv[1:2] == ["compare"]:
         return compare.main(sys.argv[2:])
+    if sys.argv[1:2] == ["measure"]:
+        return curves.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m tests.sim", description=__doc__)
     parser.add_argument("seed", nargs="?", type=int, help="replay this seed")
     parser.add_argument("--scenario", choices=sorted(SCENARIOS), help="only this one")

@@ -1,10 +1,12 @@
 """How many sessions a machine holds, by how it is scheduled: the same world, the same listeners.
 
-    python -m tests.sim compare [--seeds N] [--hardware NAME] [--json]
+    python -m tests.sim compare [--seeds N] [--hardware NAME] [--approach TEXT] [--json]
 
 A machine *holds* N sessions if, of all sessions measured with N of them there at any time, at most
 ``SHARE_MAX`` had a gap over 50 ms.  The largest such N is searched by bisection, down to one
-session or 3 %.  Each approach gets the lanes and the window sizes that it does best with.
+session or 3 %.  Each approach gets the lanes and the window sizes that it does best with.  Chunks
+that are rendered whole are also tried with listeners who wait before they play (*prebuffer*), which
+no windowed approach needs; the wait is part of the first audio's time.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 
+from gateway.engine.kokoro.windows import WindowSizes
 from tests.sim.hardware import HARDWARE, Hardware
 from tests.sim.inference import Approach, InferenceEngines
 from tests.sim.listeners import UNDERRUN_S, Audience, Heard
@@ -28,17 +31,27 @@ ARRIVALS_OVER_S = 20.0
 WARM_UP_S = 30.0
 """Sessions that began before this are not counted: the cost model is still learning."""
 RESOLUTION = 0.03
+PLOT_WIDTH = 60
 
-WINDOWS = ((16, 28, 48), (28, 28, 48))
-"""Shapes, with 4 frames of context on each side: 12, 20, 40 or 24, 20, 40 frames of audio."""
+WINDOWS = tuple(WindowSizes(first=first) for first in (12, 16, 20))
+"""As the engine cuts them, with its default and with larger first windows."""
+PREBUFFERS_S = (0.0, 1.0, 2.0)
+"""The next chunk is asked for when less than 3 s are left, so that more would not help."""
 APPROACHES: Mapping[str, tuple[Approach, ...]] = {
-    "fifo, whole chunks": (Approach("fifo"),),
-    "round robin, whole chunks": (Approach("round-robin"),),
-    "edf, whole chunks": (Approach("edf"),),
-    "fifo, windows": (Approach("fifo", WINDOWS[-1], WINDOWS[-1][1:]),),
-    "edf, windows (ours)": tuple(Approach("edf", sizes, sizes[1:]) for sizes in WINDOWS),
+    **{
+        f"fifo, whole chunks{f', {wait_s:g} s prebuffer' if wait_s else ''}": (
+            Approach("fifo", prebuffer_s=wait_s),
+        )
+        for wait_s in PREBUFFERS_S
+    },
+    "round robin, whole chunks, 2 s prebuffer": (Approach("round-robin", prebuffer_s=2.0),),
+    "edf, whole chunks, 2 s prebuffer": (Approach("edf", prebuffer_s=2.0),),
+    "fifo, windows": tuple(Approach("fifo", sizes) for sizes in WINDOWS),
+    "round robin, windows": tuple(Approach("round-robin", sizes) for sizes in WINDOWS),
+    "edf, windows (ours)": tuple(Approach("edf", sizes) for sizes in WINDOWS),
 }
-BASELINE = "fifo, whole chunks"
+BASELINE = "fifo, whole chunks, 2 s prebuffer"
+"""Without prebuffer, a long sentence behind a short clause is late though nobody else is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +102,7 @@ def attempt(
     for seed in range(seeds):
         world = World(seed)
         engines = InferenceEngines(world, hardware, approach)
-        audience = Audience(world, engines, seats, ARRIVALS_OVER_S, WARM_UP_S)
+        audience = Audience(world, engines, seats, ARRIVALS_OVER_S, WARM_UP_S, approach.prebuffer_s)
         while len(audience.heard) < sessions and with_gap + audience.with_gap <= gaps_max:
             assert world.step(), "a world without end ended"
         counted += audience.heard
@@ -143,17 +156,19 @@ def _find(task: Task) -> Finding:
     trial = search(hardware, approach, seeds, sessions)
     seats = trial.seats if trial else 0
     trial = trial or attempt(hardware, approach, 1, 1, sessions, gaps_max=sessions)
-    return Finding(machine, name, hardware.name, approach.opening, seats, trial)
+    windows = approach.windows.cores() if approach.windows else ()
+    return Finding(machine, name, hardware.name, windows, seats, trial)
 
 
 def compare(
-    machines: Sequence[str], seeds: int = SEEDS, sessions: int = SESSIONS_PER_SEED
+    machines: Sequence[str], seeds: int = SEEDS, sessions: int = SESSIONS_PER_SEED, named: str = ""
 ) -> list[Finding]:
-    """The best finding of every approach on every machine."""
+    """The best finding of every approach whose name contains ``named``, on every machine."""
     tasks: list[Task] = [
         (machine, name, hardware, approach, seeds, sessions)
         for machine in machines
         for name, approaches in APPROACHES.items()
+        if named in name
         for approach in approaches
         for hardware in HARDWARE[machine]
     ]
@@ -179,7 +194,7 @@ def table(findings: Sequence[Finding]) -> Iterator[str]:
         baseline = next((f.seats for f in rows if f.approach == BASELINE), 0)
         yield f"\n**{machine}**\n"
         yield (
-            "| approach | sessions held | against fifo, whole | with a gap | utilisation "
+            f"| approach | sessions held | against {BASELINE} | with a gap | utilisation "
             "| first audio p50 / p95, ms | lanes | windows |"
         )
         yield "|---|---|---|---|---|---|---|---|"
@@ -200,6 +215,18 @@ def _row(finding: Finding, baseline: int) -> str:
     )
 
 
+def plot(findings: Sequence[Finding]) -> Iterator[str]:
+    """Lines of a bar chart: sessions held, a mark for each (or for each few, if they are many)."""
+    each = -(-max((finding.seats for finding in findings), default=0) // PLOT_WIDTH) or 1
+    width = max((len(finding.approach) for finding in findings), default=0)
+    for machine in dict.fromkeys(finding.machine for finding in findings):
+        yield f"\n{machine}"
+        for finding in findings:
+            if finding.machine == machine:
+                bar = "█" * -(-finding.seats // each)
+                yield f"  {finding.approach:{width}}  {bar} {finding.seats}"
+
+
 def main(arguments: Sequence[str]) -> int:
     """``python -m tests.sim compare``."""
     parser = argparse.ArgumentParser(prog="python -m tests.sim compare", description=__doc__)
@@ -208,10 +235,11 @@ def main(arguments: Sequence[str]) -> int:
         "--sessions", type=int, default=SESSIONS_PER_SEED, help="counted sessions of a world"
     )
     parser.add_argument("--hardware", choices=sorted(HARDWARE), help="only this machine")
+    parser.add_argument("--approach", default="", help="only those with this in their name")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args(arguments)
     machines = [options.hardware] if options.hardware else list(HARDWARE)
-    findings = compare(machines, options.seeds, options.sessions)
+    findings = compare(machines, options.seeds, options.sessions, options.approach)
     if options.json:
         figures = [asdict(finding) for finding in findings]
         print(json.dumps({"underrun_s": UNDERRUN_S, "share_max": SHARE_MAX, "held": figures}))
@@ -220,5 +248,5 @@ def main(arguments: Sequence[str]) -> int:
             f"Sessions held at <= {SHARE_MAX:.1%} of sessions with a gap over "
             f"{1000 * UNDERRUN_S:.0f} ms ({options.seeds} worlds of {options.sessions} sessions)"
         )
-        print("\n".join(table(findings)))
+        print("\n".join((*table(findings), *plot(findings))))
     return 0

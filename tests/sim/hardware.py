@@ -1,18 +1,24 @@
 """What synthesis costs on some hardware: the curves that the comparison runs on.
 
-The CPU figures were measured on the Kokoro-82M graph (seeded weights, onnxruntime 1.32, AMD Zen 5,
-2 cores; the table of its four parts A, F, S and G is in docs/scheduling.md).  G was measured whole
-at 26, 108 and 400 frames with two threads, and A+F+S+G with one and two; what one thread takes for
-each part follows from those and from the single figures for A at 40 tokens (62 against 40 ms) and
-G at 28 frames (211-236 against 119-127 ms).  int8 scales A and G by what was measured for it at
-those points.  Names that begin with ``assumed`` rest on no measurement of that hardware.
+    cpu-fp32   measured: ``python -m tests.sim measure --model DIR``, which wrote the files in
+               tests/data/curves (full-size stand-in, machine quiet)
+    cpu-int8   the same, times what int8 graphs took of the fp32 ones where both were measured:
+               generator at 28 frames (static QDQ on the residual blocks), text part at 40 tokens
+               (docs/scheduling.md has the figures).  The gateway does not make such graphs yet
+
+What carries the name *imagined* rests on no measurement.  Tests use it, where they need a machine
+on which batching pays; the comparison does not.
 """
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+
+CURVES = Path(__file__).parents[1] / "data" / "curves"
 
 FRAME_S = 0.025
 FRAMES_PER_TOKEN = 2.6
@@ -20,7 +26,7 @@ FRAMES_PER_TOKEN = 2.6
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Seconds by size: linear between the points, in proportion outside of them."""
+    """Seconds by size: linear between the points; below them as the first, beyond in proportion."""
 
     points: tuple[tuple[float, float], ...]
 
@@ -28,7 +34,7 @@ class Curve:
         """Seconds for ``size``."""
         place = bisect_left(self.points, (size, 0.0))
         if place == 0:
-            return self.points[0][1] * size / self.points[0][0]
+            return self.points[0][1]
         if place == len(self.points):
             return self.points[-1][1] * size / self.points[-1][0]
         (x0, y0), (x1, y1) = self.points[place - 1], self.points[place]
@@ -39,37 +45,78 @@ class Curve:
         return Curve(tuple((size, duration_s * factor) for size, duration_s in self.points))
 
 
-def _ms(*points: tuple[float, float]) -> Curve:
-    return Curve(tuple((size, duration_ms / 1000) for size, duration_ms in points))
-
-
 @dataclass(frozen=True, slots=True)
 class Hardware:
     """An engine's lanes and what a call costs in one of them.
 
-    ``text`` (A) and ``front`` (F and S) are by tokens, ``generator`` (G) by frames; the ``…_batch``
-    curves say by which factor a call of so many pieces is longer than one of a single piece.
+    ``plan`` is by tokens, ``render`` by frames; the ``…_batch`` curves say by which factor a call
+    of so many pieces is longer than one of a single piece.  ``spread`` has equal calls, as shares
+    of their median.
     """
 
     name: str
     lanes: int
     batch_max: int
-    text: Curve
-    front: Curve
-    generator: Curve
-    text_batch: Curve
-    generator_batch: Curve
-    static_shapes: bool = False
-    """Whether G runs only in the shapes that were prepared (CUDA graphs, Core ML)."""
+    plan: Curve
+    render: Curve
+    plan_batch: Curve
+    render_batch: Curve
+    spread: tuple[float, ...] = (1.0,)
+    equal_windows: bool = False
+    """Whether all windows are made of one shape, so that more of them fit a batch."""
 
     def plan_s(self, tokens: float, batch: int = 1) -> float:
-        """A, F and S of ``batch`` texts."""
-        one = self.text.at(tokens) * self.text_batch.at(batch)
-        return one + self.front.at(tokens) * self.generator_batch.at(batch)
+        """Durations, features and source of ``batch`` texts."""
+        return self.plan.at(tokens) * self.plan_batch.at(batch)
 
     def render_s(self, frames: float, batch: int = 1) -> float:
-        """G of ``batch`` windows, context included."""
-        return self.generator.at(frames) * self.generator_batch.at(batch)
+        """The generator on ``batch`` windows, context included."""
+        return self.render.at(frames) * self.render_batch.at(batch)
+
+
+def _curve(points: Sequence[Sequence[float]]) -> Curve:
+    return Curve(tuple((size, value) for size, value in points))
+
+
+def read_hardware(file: Path) -> Hardware:
+    """What ``python -m tests.sim measure`` wrote."""
+    found = json.loads(file.read_text())
+    lanes, threads = found["lanes"], found["threads"]
+    return Hardware(
+        name=f"{lanes} x {threads} thread{'s' * (threads > 1)}",
+        lanes=lanes,
+        batch_max=1,  # as the engine serves on a CPU, where the curves say that it gains nothing
+        plan=_curve(found["plan"]),
+        render=_curve(found["render"]),
+        plan_batch=_curve(found["plan_batch"]),
+        render_batch=_curve(found["render_batch"]),
+        spread=tuple(found["spread"]),
+    )
+
+
+TEXT_SHARE = 40 / 61.6
+"""Of a plan: the text part, which int8 makes faster; features and source are the rest."""
+
+
+def _int8(fp32: Hardware, text: float, generator: float) -> Hardware:
+    return replace(
+        fp32,
+        plan=fp32.plan.times(1 - TEXT_SHARE * (1 - text)),
+        render=fp32.render.times(generator),
+    )
+
+
+_ONE_THREAD = read_hardware(CURVES / "2-lanes-of-1-thread.json")
+_TWO_THREADS = read_hardware(CURVES / "1-lane-of-2-threads.json")
+
+HARDWARE: Mapping[str, tuple[Hardware, ...]] = {
+    "cpu-fp32": (_ONE_THREAD, _TWO_THREADS),
+    "cpu-int8": (
+        _int8(_ONE_THREAD, text=29 / 62, generator=88 / 223),
+        _int8(_TWO_THREADS, text=18 / 40, generator=59 / 123),
+    ),
+}
+"""Machines, each with the ways to divide it into lanes; an approach gets the one that suits it."""
 
 
 def _factors(*rates: tuple[int, float]) -> Curve:
@@ -77,59 +124,13 @@ def _factors(*rates: tuple[int, float]) -> Curve:
     return Curve(tuple((batch, batch * rates[0][1] / rate) for batch, rate in rates))
 
 
-_CPU_TEXT_BATCH = _factors((1, 69), (2, 74), (4, 90), (8, 97))
-
-_TWO_THREADS = Hardware(
-    name="2 cores, fp32, 1 lane of 2 threads",
-    lanes=1,
-    batch_max=8,
-    text=_ms((12, 19), (40, 40), (150, 124)),
-    front=_ms((12, 8.5), (40, 21.6), (150, 91.6)),
-    generator=_ms((26, 124), (108, 400), (400, 1848)),
-    text_batch=_CPU_TEXT_BATCH,
-    generator_batch=_factors((1, 5.9), (2, 6.0), (4, 5.7), (8, 5.5)),
-)
-_ONE_THREAD = replace(
-    _TWO_THREADS,
-    name="2 cores, fp32, 2 lanes of 1 thread",
-    lanes=2,
-    text=_TWO_THREADS.text.times(62 / 40),
-    front=_TWO_THREADS.front.times(62 / 40),
-    # whole with one thread (246, 978, 3,657 ms) less the above
-    generator=_ms((26, 203), (108, 883), (400, 3323)),
-)
-
-
-def _int8(fp32: Hardware, text: float, generator: float) -> Hardware:
-    return replace(
-        fp32,
-        name=fp32.name.replace("fp32", "int8"),
-        text=fp32.text.times(text),
-        generator=fp32.generator.times(generator),
-        generator_batch=_factors((1, 11.6), (2, 11.9), (4, 11.8), (8, 11.1)),
-    )
-
-
-_INT8_ONE_THREAD = _int8(_ONE_THREAD, 29 / 62, 88 / 223)
-
-_ASSUMED_GPU = Hardware(
-    name="assumed GPU (no measurement)",
+IMAGINED_BATCHING = Hardware(
+    name="imagined: batching pays",
     lanes=1,
     batch_max=16,
-    text=_ms((12, 8), (40, 9), (150, 12)),
-    front=_ms((12, 2), (40, 2.5), (150, 5)),
-    generator=_ms((12, 2.6), (48, 4.4), (400, 22)),
-    text_batch=_factors((1, 1), (2, 1.9), (4, 3.5), (8, 6), (16, 9)),
-    generator_batch=_factors((1, 1), (2, 1.8), (4, 3.1), (8, 4.7), (16, 5.9)),
-    static_shapes=True,
+    plan=Curve(((12, 0.1), (40, 0.115), (150, 0.17))),
+    render=Curve(((12, 0.026), (48, 0.044), (400, 0.22))),
+    plan_batch=_factors((1, 1), (2, 1.9), (4, 3.5), (8, 6), (16, 9)),
+    render_batch=_factors((1, 1), (2, 1.8), (4, 3.1), (8, 4.7), (16, 5.9)),
+    equal_windows=True,
 )
-
-HARDWARE: Mapping[str, tuple[Hardware, ...]] = {
-    "cpu-fp32": (_ONE_THREAD, _TWO_THREADS),
-    "cpu-int8": (_INT8_ONE_THREAD, _int8(_TWO_THREADS, 18 / 40, 59 / 123)),
-    "assumed-cpu16-int8": (
-        replace(_INT8_ONE_THREAD, name="assumed: 16 cores as 16 lanes of 1 thread", lanes=16),
-    ),
-    "assumed-gpu": (_ASSUMED_GPU,),
-}
-"""Machines, each with the ways to divide it into lanes; an approach gets the one that suits it."""

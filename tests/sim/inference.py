@@ -1,20 +1,21 @@
 """Engines of the simulated world that cost what Kokoro costs, at the gateway's own desk.
 
 Queue, cost model, deadlines and batches are the real ones; only the time that a call takes is
-imagined (tests/sim/hardware.py), with some noise.
+imagined (tests/sim/hardware.py), and varies as much as it was measured to.
 
-    whole      one call renders a chunk: A, F, S and G over all its frames
-    windowed   a plan (A, F, S), then windows of G with 4 frames of context on each side
+    whole      one call plans and renders a chunk
+    windowed   a plan, then windows that are cut as the engine cuts them (kokoro/windows.py)
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gateway.engine.base import EngineInfo, Voice
 from gateway.engine.desk import Desk
 from gateway.engine.job import DueTimes
+from gateway.engine.kokoro.windows import WindowSizes, divide
 from gateway.engine.work import Batch, Stage, Work
 from gateway.media import media_samples
 from gateway.synthesis import (
@@ -27,29 +28,19 @@ from tests.sim.engine import SimulatedJob, words_of
 from tests.sim.hardware import FRAME_S, FRAMES_PER_TOKEN, Hardware
 from tests.sim.world import World
 
-CONTEXT_FRAMES = 4
-CARRIED_STATISTICS = 1.03
-"""Carrying the normalisation statistics from window to window costs this factor."""
-NOISE = 0.05
-"""Relative standard deviation of a call's duration."""
-HICCUP_RATE, HICCUP_FACTOR = 0.002, 2.0
-"""Few calls take much longer: the machine did something else."""
-
 _VOICE = Voice("sim", "Simulated", "en-us", "simulated")
 
 
 @dataclass(frozen=True, slots=True)
 class Approach:
-    """A way to serve: the scheduler's policy, and how chunks are cut into windows.
+    """A way to serve: the scheduler's policy, and how chunks are cut; None: rendered whole.
 
-    ``opening`` has the shapes of the windows of a chunk that opens a talkspurt, in frames with
-    context, the last one repeated; ``later`` those of another chunk.  Empty: a chunk is rendered
-    whole.
+    Listeners wait for ``prebuffer_s`` when the first audio of a talkspurt has come.
     """
 
     policy: str
-    opening: tuple[int, ...] = ()
-    later: tuple[int, ...] = ()
+    windows: WindowSizes | None = None
+    prebuffer_s: float = 0.0
 
 
 @dataclass(eq=False, slots=True)
@@ -86,7 +77,7 @@ class InferenceEngines:
             "sim",
             hardware.lanes,
             hardware.batch_max,
-            bool(approach.later),
+            approach.windows is not None,
         )
         self.desk = Desk(info, policy=approach.policy, utilisation_max=utilisation_max)
         self._runs: dict[RequestId, _Run] = {}
@@ -110,7 +101,7 @@ class InferenceEngines:
         frames = round(tokens * FRAMES_PER_TOKEN / request.speed)
         run = _Run(job, DueTimes(request), frames, tokens)
         self._runs[request.id] = run
-        if self._approach.later:
+        if self._approach.windows:
             self._queue(run, None)
         else:
             self._cut(run, [(frames, frames)])
@@ -159,13 +150,9 @@ class InferenceEngines:
             shape = batch.shape
             assert isinstance(shape, int)
             duration_s = hardware.render_s(shape, len(batch))
-            if self._approach.later:
-                duration_s *= CARRIED_STATISTICS
-            else:
+            if self._approach.windows is None:
                 duration_s += hardware.plan_s(longest, len(batch))
-        if random.random() < HICCUP_RATE:
-            duration_s *= HICCUP_FACTOR
-        return duration_s * max(0.5, random.gauss(1.0, NOISE))
+        return duration_s * random.choice(hardware.spread)
 
     def _over(self, batch: Batch, duration_s: float) -> None:
         self._free_lanes += 1
@@ -184,9 +171,11 @@ class InferenceEngines:
         self._pump()
 
     def _receive_plan(self, run: _Run) -> None:
-        request, approach = run.job.request, self._approach
-        shapes = approach.opening if request.first else approach.later
-        self._cut(run, cut(run.frames, shapes, static=self._hardware.static_shapes))
+        request, sizes = run.job.request, self._approach.windows
+        assert sizes is not None
+        sizes = replace(sizes, equal=self._hardware.equal_windows)
+        spans = divide(run.frames, sizes)
+        self._cut(run, [(span.end - span.begin, span.size) for span in spans])
         plan = Plan(request.id, run.windows, media_samples(run.frames * FRAME_S))
         self.desk.receive_plan(plan, request, self._world.now)
 
@@ -224,26 +213,3 @@ class InferenceEngines:
             self._queue(run, run.windows[window.index + 1])
         job.deliver(rendered)
         return audio_s
-
-
-def cut(frames: int, shapes: tuple[int, ...], *, static: bool) -> list[tuple[int, int]]:
-    """The windows of a chunk: frames that each gives, and frames that are rendered for it.
-
-    Context is rendered where there is any: not before the first window, nor after the last.  The
-    last one takes the smallest shape that suffices, or if shapes are not static, no more than it
-    needs.
-    """
-    pieces: list[tuple[int, int]] = []
-    left = frames
-    while left > 0:
-        needed = left + (CONTEXT_FRAMES if pieces else 0)
-        shape = shapes[min(len(pieces), len(shapes) - 1)]
-        if needed <= shape:
-            if static:
-                shape = min(size for size in shapes if size >= needed)
-            pieces.append((left, shape if static else needed))
-            break
-        core = shape - CONTEXT_FRAMES * (2 if pieces else 1)
-        pieces.append((core, shape))
-        left -= core
-    return pieces

@@ -98,7 +98,10 @@ def _no_failure(request: RequestId, error: GatewayError) -> None:
 
 
 class Listener:
-    """One session: some answers, then ``over(heard)``."""
+    """One session: some answers, then ``over(heard)``.
+
+    It begins to play ``prebuffer_s`` after the first audio of an answer came.
+    """
 
     def __init__(
         self,
@@ -107,12 +110,14 @@ class Listener:
         settings: Settings,
         engines: Engines,
         over: Callable[[Heard], None],
+        prebuffer_s: float = 0.0,
     ) -> None:
         self._name = name
         self._world = world
         self._settings = settings
         self._engines = engines
         self._over = over
+        self._prebuffer_s = prebuffer_s
         self._turns_left = TURNS
         self._chunks = 0
         self._heard = Heard(world.now)
@@ -156,7 +161,8 @@ class Listener:
         self._received_s += duration_s
         if self._silent:
             self._silent = False
-            self._heard.first_audio_s += (now - self._asked_at,)
+            self._dry_at = now + self._prebuffer_s
+            self._heard.first_audio_s += (self._dry_at - self._asked_at,)
         else:
             self._heard.worst_gap_s = max(self._heard.worst_gap_s, now - self._dry_at)
         self._dry_at = max(self._dry_at, now) + duration_s
@@ -184,10 +190,12 @@ class Audience:
         seats: int,
         arrivals_over_s: float,
         count_from_s: float,
+        prebuffer_s: float = 0.0,
     ) -> None:
         self._world = world
         self._engines = engines
         self._count_from_s = count_from_s
+        self._prebuffer_s = prebuffer_s
         self._settings = Settings()
         self._names = 0
         self.heard: list[Heard] = []
@@ -197,7 +205,8 @@ class Audience:
 
     def _sit_down(self) -> None:
         self._names += 1
-        Listener(f"s{self._names}", self._world, self._settings, self._engines, self._leave)
+        name, world, engines = f"s{self._names}", self._world, self._engines
+        Listener(name, world, self._settings, engines, self._leave, self._prebuffer_s)
 
     def _leave(self, heard: Heard) -> None:
         if heard.began_at >= self._count_from_s:

@@ -1,10 +1,13 @@
 """How a clause is cut into windows, and how the statistics of its norms are guessed.  Pure.
 
-    frames      0        12                  52                  92    98
-    cores       ├─first──┼───────core────────┼───────core────────┼─rest─┤
-    rendered    ├────────────┤                                            core + context
-                     ├───────────────────────────┤
-                                         ├───────────────────────────┤
+    frames      0     12          36                  76                  116   128
+    cores       ├first┼───twice───┼───────core────────┼───────core────────┼─rest─┤
+    rendered    ├───────┤                                                    core + context
+                  ├───────────────┤
+                              ├───────────────────────────┤
+
+They grow because each has to be rendered while the listener hears the one before: on a core that
+takes 8 ms for a frame, 48 frames are not ready when the 12 before have been heard, and 32 are.
 
 A frame is 600 samples.  The generator sees a window with its context; only the core's samples are
 kept, so the convolutions' edges are not heard (four frames are enough; at the clause's own ends
@@ -22,12 +25,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import pairwise
+from itertools import chain, pairwise, repeat
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
+
+GROWTH = 2
+"""A window keeps at most so many times the frames of the one before it."""
 
 
 class Method(StrEnum):
@@ -49,8 +55,17 @@ class WindowSizes:
     core: int = 40
     context: int = 4
     equal: bool = False
-    """Make the last window as long as the others, by more context on its left: for providers that
-    want few shapes, and for batches."""
+    """Make all windows but the first equally long, the last by more context on its left: for
+    providers that want few shapes, and for batches."""
+
+    def cores(self) -> tuple[int, ...]:
+        """Frames that the windows keep, in order; the last is that of all others."""
+        if self.equal:
+            return self.first, self.core
+        sizes = [self.first]
+        while sizes[-1] < self.core:
+            sizes.append(min(self.core, GROWTH * sizes[-1]))
+        return tuple(sizes) if sizes[-1] == self.core else (self.first, self.core)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +108,9 @@ def divide(frames: int, sizes: WindowSizes) -> tuple[Span, ...]:
     """
     assert frames > 0
     cuts = [0]
-    size = sizes.first
-    while frames - cuts[-1] - size >= sizes.first:
+    cores = chain(sizes.cores(), repeat(sizes.core))
+    while frames - cuts[-1] - (size := next(cores)) >= sizes.first:
         cuts.append(cuts[-1] + size)
-        size = sizes.core
     cuts.append(frames)
     return tuple(_with_context(begin, end, frames, sizes) for begin, end in pairwise(cuts))
 

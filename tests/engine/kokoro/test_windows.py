@@ -16,16 +16,19 @@ def moments(mean: float, square: float, frames: float) -> Moments:
     return Moments(np.array([mean], np.float32), np.array([square], np.float32), frames)
 
 
-def test_a_small_window_comes_first_and_full_ones_follow():
-    assert cores(132) == [(0, 12), (12, 52), (52, 92), (92, 132)]
+def test_windows_double_until_they_are_full():
+    assert cores(156) == [(0, 12), (12, 36), (36, 76), (76, 116), (116, 156)]
+    assert WindowSizes(first=12, core=40).cores() == (12, 24, 40)
+    assert WindowSizes(first=40, core=40).cores() == (40,)
+    assert WindowSizes(first=30, core=20).cores() == (30, 20)
 
 
 def test_a_rest_as_long_as_the_first_window_is_one_of_its_own():
-    assert cores(64) == [(0, 12), (12, 52), (52, 64)]
+    assert cores(48) == [(0, 12), (12, 36), (36, 48)]
 
 
 def test_a_shorter_rest_joins_the_window_before_it():
-    assert cores(63) == [(0, 12), (12, 63)]
+    assert cores(47) == [(0, 12), (12, 47)]
     assert cores(23) == [(0, 23)]
 
 
@@ -35,11 +38,11 @@ def test_a_short_clause_is_one_window(frames):
 
 
 def test_context_is_on_both_sides_but_not_beyond_the_clause():
-    first, middle, last = divide(64, SIZES)
+    first, middle, last = divide(48, SIZES)
     assert first == Span(left=0, begin=0, end=12, right=16)
-    assert middle == Span(left=8, begin=12, end=52, right=56)
-    assert last == Span(left=48, begin=52, end=64, right=64)
-    assert [span.size for span in (first, middle, last)] == [16, 48, 16]
+    assert middle == Span(left=8, begin=12, end=36, right=40)
+    assert last == Span(left=32, begin=36, end=48, right=48)
+    assert [span.size for span in (first, middle, last)] == [16, 32, 16]
 
 
 def test_equal_sizes_lengthen_the_context_of_the_last_window():
