@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from gateway.session.events import CodecOptions, Output
+from gateway.session.lead import Lead
+from gateway.session.receiver import Listener
 from gateway.settings import LimitSettings, PacingSettings, TextSettings
 from gateway.text.chunker import Chunker
 from gateway.trace import Trace
@@ -46,3 +48,5 @@ class Surroundings:
     chunk_numbers: Iterator[int]
     """Counts for the whole session, as a context's name may be used again: a chunk of the old one
     may still be at the engine then."""
+    listener: Listener
+    lead: Lead

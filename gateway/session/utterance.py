@@ -11,9 +11,10 @@ and drops whatever still arrives for the old one.
 from __future__ import annotations
 
 from gateway.errors import GatewayError, LimitExceeded, ProtocolViolation
-from gateway.media import EncodedFrame
+from gateway.media import EncodedFrame, media_samples
 from gateway.session.events import (
     Audio,
+    Cancel,
     Cancelled,
     ChunkStarted,
     CloseTrack,
@@ -24,6 +25,7 @@ from gateway.session.events import (
     OpenTrack,
     Output,
     Report,
+    Reschedule,
     Synthesize,
     Withdraw,
     WordsTimed,
@@ -41,6 +43,7 @@ from gateway.session.states import (
     TextInput,
     TextState,
 )
+from gateway.session.steering import Steering
 from gateway.synthesis import EncodedRendering, RequestId, SynthesisRequest, TextChunk
 from gateway.trace import Event
 
@@ -58,17 +61,18 @@ class Utterance:
         self._around = around
         self._text = Machine(TEXT, TextState.EMPTY)
         self._audio = Machine(AUDIO, AudioState.SILENT)
-        self._begin_generation()
+        self._begin_generation(underruns=0)
 
-    def _begin_generation(self) -> None:
+    def _begin_generation(self, underruns: int) -> None:
         pacing = self._around.pacing
         self._chunker = self._around.make_chunker(self.speech.language)
         self._pacer = Pacer(
             self.speech.frame_samples,
-            pacing.lead_target_s,
+            self._around.lead.target_s,
             pacing.message_duration_max_ms / 1000,
         )
-        self._playout = Playout(round(pacing.prebuffer_s * 48_000))
+        self._playout = Playout(media_samples(pacing.prebuffer_s), self._around.listener)
+        self._steering = Steering(self._around, self._playout, underruns)
         self._heard = HeardWords()
         self._in_flight: TextChunk | None = None
         self._requested: RequestId | None = None
@@ -161,11 +165,13 @@ class Utterance:
         """Correct the playout model; reports of an older generation are ignored."""
         if report.generation is not None and report.generation != self.generation:
             return
-        self._playout.receive_report(report.played_samples, now)
-        self._around.trace.add(
-            now, Event.REPORT, context=self.context, lead_s=self._playout.lead_s(now)
-        )
+        self._steering.receive_report(report, self.context, now)
+        self._pacer.set_target(self._around.lead.target_s)
         self._advance(now)
+        if self._in_flight is not None:
+            deadline = self._steering.moved_deadline(self._pacer.queued_s)
+            if deadline is not None:
+                self._emit(Reschedule(self.context, self.generation, deadline))
 
     def end_if_open(self, now: float) -> None:
         """As ``receive_end``, but no mistake if the text was ended before."""
@@ -178,26 +184,30 @@ class Utterance:
         if self._track_open:
             self._emit(CloseTrack(self.context, self.generation))
 
-    def cancel(self, played_samples: int | None, now: float) -> None:
+    def cancel(self, event: Cancel, now: float) -> None:
         """Silence at once; the answer says what was heard."""
         self._playout.handle_timer(now)
-        heard = self._heard_now(played_samples, now)
+        heard = self._heard_now(event.played_samples, now)
         self.abandon()
         self._fire_audio(AudioInput.CANCEL, now)
         stays_open = self._text.state is not TextState.ENDED
         self._fire_text(TextInput.CANCEL, now)
         self.generation += 1
-        self._begin_generation()
+        self._begin_generation(self._steering.underruns)
         self._emit(Cancelled(self.context, self.generation, heard, stays_open))
         self._around.trace.add(
-            now, Event.CANCELLED, context=self.context, text_offset=heard.text_offset
+            now,
+            Event.CANCELLED,
+            context=self.context,
+            text_offset=heard.text_offset,
+            fade_ms=event.fade_ms,
         )
         self._fire_audio(AudioInput.RESTART if stays_open else AudioInput.ENDED, now)
 
     def _heard_now(self, played_samples: int | None, now: float) -> Heard:
         if played_samples is not None:
             return self._heard.at(min(played_samples, self._playout.sent), "client")
-        return self._heard.at(self._playout.played(now), "model")
+        return self._heard.at(self._steering.heard_samples(now), "model")
 
     # ── what the engines say ───────────────────────────────────────────────────────────────────
 
@@ -229,6 +239,7 @@ class Utterance:
         elif words:
             self._emit(WordsTimed(self.context, self.generation, number, words))
         self._speech_end_samples = rendered.end_samples
+        self._steering.receive_rendered(rendered, self._pacer.queued_s, now)
         self._heard.forget_before(self._playout.played(now))
         self._push(rendered.frames, ends_talkspurt=False)
         if rendered.final:
@@ -305,7 +316,7 @@ class Utterance:
 
     @property
     def _request_ahead_s(self) -> float:
-        return min(self._around.pacing.request_ahead_s, self._around.limits.queued_audio_s_max)
+        return self._around.lead.request_ahead_s
 
     # ── the one place where things move ────────────────────────────────────────────────────────
 
@@ -323,6 +334,7 @@ class Utterance:
             if self._playout.ended:
                 self._fire_audio(AudioInput.PLAYED_OUT, now)
             else:
+                self._steering.receive_ran_dry()
                 self._around.trace.add(now, Event.UNDERRUN, context=self.context)
                 self._fire_audio(AudioInput.RAN_DRY, now)
         elif self._playout.playing and not sounding:
@@ -366,6 +378,7 @@ class Utterance:
             deadline = dry_at + self._pacer.queued_s
         request_id = RequestId(self._around.session, self.context, self.generation, number)
         self._requested = request_id
+        self._steering.receive_requested(deadline)
         self._around.trace.add(
             now,
             Event.CHUNK_REQUESTED,
@@ -407,7 +420,8 @@ class Utterance:
             end = packet.timestamp_samples + len(packet.payloads) * self.speech.frame_samples
             # The pre-skip is decoded but never heard, so it is no part of the listener's buffer.
             audible = max(self._playout.sent, end - self.speech.preskip_samples)
-            self._playout.receive_sent(audible, packet.last, now)
+            number = packet.sequence_number + len(packet.payloads) - 1
+            self._playout.receive_sent(audible, packet.last, now, number)
             self._observe_playout(now)
             if packet.last:
                 self._fire_audio(AudioInput.TALKSPURT_SENT, now)

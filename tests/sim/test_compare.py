@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.settings import LimitSettings, Settings
 from tests.sim.compare import Finding, Trial, attempt, main, search, table
 from tests.sim.crowd import Crowd, crowd
 from tests.sim.hardware import FRAMES_PER_TOKEN, HARDWARE, Hardware
@@ -124,21 +125,24 @@ def test_a_machine_with_room_refuses_nobody() -> None:
     assert (calm.refused, calm.with_gap) == (0, 0)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_real_sessions_fare_as_the_light_ones_do(seed: int) -> None:
+PINNED = Settings(limits=LimitSettings(queued_audio_s_max=3.0))
+"""The light listeners ask 3 s ahead; the real ones would learn to ask earlier."""
+
+
+def test_real_sessions_fare_as_the_light_ones_do() -> None:
     """The real Session, Pacer, Playout and jitter buffer, over a network, at the same engines."""
     scenario = replace(CALM, sessions=8, habits=CallerHabits(turns=3), duration_s=240.0)
 
-    def worst_gap_s(approach: Approach) -> float:
+    def worst_gap_s(approach: Approach, seed: int) -> float:
         def engines(world: World) -> InferenceEngines:
             return InferenceEngines(world, INT8, approach)
 
-        result = simulate(seed, scenario, make_engines=engines)
+        result = simulate(seed, scenario, PINNED, make_engines=engines)
         assert result.turns_done == 24
         return result.worst_underrun_s
 
-    assert worst_gap_s(EDF_WINDOWS) <= 0.05
-    assert worst_gap_s(FIFO_WHOLE) > 0.05
+    assert max(worst_gap_s(EDF_WINDOWS, seed) for seed in range(3)) <= 0.05
+    assert max(worst_gap_s(FIFO_WHOLE, seed) for seed in range(3)) > 0.05
 
 
 def test_cancelled_and_cut_sessions_leave_nothing_behind() -> None:
