@@ -224,6 +224,7 @@ class Gateway:
                 Job(request, track, deliver, fail)
             ),
             withdraw=dispatcher.withdraw,
+            reschedule=dispatcher.reschedule,
         )
 
     def capabilities(self) -> Capabilities:

@@ -12,9 +12,17 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -144,11 +152,20 @@ class AudioSettings(Section):
 class PacingSettings(Section):
     """How far ahead of the listener audio is sent."""
 
-    lead_target_s: float = Field(
-        0.4, ge=0.04, le=10, description="Audio that a client's buffer should hold."
+    lead_min_s: float = Field(
+        0.12, ge=0.02, le=10, description="Audio that a client's buffer should hold at least."
+    )
+    lead_start_s: float = Field(
+        0.6, ge=0.02, le=10, description="…before anything is known of its network."
+    )
+    lead_max_s: float = Field(
+        2.0, ge=0.02, le=10, description="…on the worst network; a cancel throws it away."
+    )
+    lead_memory_s: float = Field(
+        60.0, gt=0, le=3600, description="Time over which lateness is averaged to find the lead."
     )
     prebuffer_s: float = Field(
-        0.06, ge=0, le=2, description="Audio a client is told to gather before it starts."
+        0.04, ge=0, le=2, description="Audio a client is told to gather before it starts."
     )
     first_audio_budget_s: float = Field(
         0.15, gt=0, le=5, description="Deadline of the first audio of a talkspurt."
@@ -159,6 +176,15 @@ class PacingSettings(Section):
     message_duration_max_ms: Literal[20, 40, 60, 100] = Field(
         60, description="Frames are joined into messages up to this length once the lead allows."
     )
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.lead_min_s > self.lead_max_s:
+            raise ValueError(
+                f"lead_min_s is {self.lead_min_s:g}, more than lead_max_s, {self.lead_max_s:g}; "
+                "lower the one or raise the other"
+            )
+        return self
 
 
 class TextSettings(Section):

@@ -185,7 +185,9 @@ def _gateway_round(load: Load, number: int) -> tuple[Round, list[bare_sender.Rec
     cadence = _cadence(load)
     pacing = load.pacing
     settings = [
-        f"pacing.lead_target_s={pacing.lead_target_s}",
+        # A fixed target, so that every message has a due time.
+        f"pacing.lead_min_s={pacing.lead_start_s}",
+        f"pacing.lead_max_s={pacing.lead_start_s}",
         f"pacing.prebuffer_s={pacing.prebuffer_s}",
         f"pacing.message_duration_max_ms={pacing.message_duration_max_ms}",
         f"limits.sessions_max={max(1000, load.sessions)}",
@@ -286,7 +288,7 @@ def _cadence(load: Load) -> Cadence:
     )
     step_s = int(pacing.message_duration_max_ms / 1000 / frame_s + 1e-9) * frame_s
     return Cadence(
-        lead_target_s=pacing.lead_target_s,
+        lead_target_s=pacing.lead_start_s,
         step_s=step_s,
         prebuffer_samples=media_samples(pacing.prebuffer_s),
         preskip_samples=codec.info.preskip_samples,

@@ -166,6 +166,15 @@ class Dispatcher:
         if self._desk(job).scheduler.withdraw(session, context, generation):
             self._forget(job)
 
+    def reschedule(self, session: str, context: str, generation: int, deadline: float) -> None:
+        """The listener runs dry at another time: the first sample of its chunk is due then."""
+        request_id = self._by_talk.get((session, context, generation))
+        if request_id is None:
+            return
+        job = self._jobs[request_id]
+        shift_s = job.due.receive_deadline(deadline)
+        self._desk(job).scheduler.shift(session, context, generation, shift_s)
+
     async def close(self) -> None:
         """End the lanes; running work is abandoned at its next block."""
         for job in self._jobs.values():

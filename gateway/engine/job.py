@@ -55,6 +55,17 @@ class DueTimes:
         """Deadline of the next window."""
         return self._starts_at + self.made_s
 
+    def receive_deadline(self, deadline: float) -> float:
+        """The first sample of the chunk is due at ``deadline``; returns by how much that moved it.
+
+        While nothing is heard, the first-audio budget counts, whatever the listener does.
+        """
+        if self._opens:
+            return 0.0
+        shift_s = deadline - self._starts_at
+        self._starts_at = deadline
+        return shift_s
+
     def receive_made(self, duration_s: float, now: float) -> None:
         """The next window, or its first block, came at ``now``; it lasts ``duration_s``."""
         if self._opens or now > self.due_at:

@@ -173,6 +173,21 @@ class Scheduler:
             self._sessions[session].waiting -= len(works)
         return len(works)
 
+    def shift(self, session: str, context: str, generation: int, shift_s: float) -> None:
+        """Move the deadlines of a generation's queued work, and with them its place."""
+        record = self._sessions.get(session)
+        works = self._by_talk.get((session, context, generation), set())
+        for work in sorted(works, key=lambda work: work.turn):
+            assert record is not None, "queued work has a session"
+            self._home[work].remove(work)
+            work.deadline += shift_s
+            others = record.waiting - 1
+            standing = Standing(others, record.last_served, work.turn, next(self._arrivals))
+            by_deadline = self._policy.by_deadline
+            home = self._first if by_deadline and work.opens else self._ongoing
+            home.push(work, self._policy.sort_key(work, standing))
+            self._home[work] = home
+
     def next_batch(self, now: float) -> Batch | None:
         """What to do now, which leaves the queue; None if nothing waits."""
         if self._policy.by_deadline:

@@ -68,15 +68,24 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Silence one context, or all (None); ``played_samples`` is what the client says it played."""
+    """Silence one context, or all (None).
+
+    ``played_samples`` is what the client says was heard; ``fade_ms`` is how long its player fades
+    the sound out, so that the cut does not click.
+    """
 
     context: str | None
     played_samples: int | None = None
+    fade_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A receiver report (the idea of RTCP's, RFC 3550 section 6.4)."""
+    """A receiver report (the idea of RTCP's, RFC 3550 section 6.4).
+
+    ``played_samples`` were handed to the device, which holds ``output_latency_samples`` of them
+    still; ``depth_samples`` wait before it.
+    """
 
     context: str
     played_samples: int
@@ -85,6 +94,7 @@ class Report:
     underruns: int | None = None
     sequence_number: int | None = None
     jitter_samples: int | None = None
+    output_latency_samples: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +224,7 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """No audio of a generation before ``generation`` follows."""
+    """No audio of a generation before ``generation`` follows; what is on its way is dropped."""
 
     context: str
     generation: int
@@ -292,6 +302,15 @@ class Synthesize:
 
 
 @dataclass(frozen=True, slots=True)
+class Reschedule:
+    """The deadline of the chunk in flight moved, to ``deadline`` for its first sample."""
+
+    context: str
+    generation: int
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
 class Withdraw:
     """Forget the requests of a generation, queued or running."""
 
@@ -307,4 +326,13 @@ class EndSession:
     reason: str
 
 
-Output = ServerEvent | OpenTrack | CloseTrack | FinishTrack | Synthesize | Withdraw | EndSession
+Output = (
+    ServerEvent
+    | OpenTrack
+    | CloseTrack
+    | FinishTrack
+    | Synthesize
+    | Reschedule
+    | Withdraw
+    | EndSession
+)

@@ -1,7 +1,8 @@
 """Which frames leave when.
 
-Frames wait here until the listener needs them.  While its lead is below the target, frames leave at
-once; then one message leaves each time the lead has fallen by that message's duration:
+Frames wait here until the listener needs them.  While its lead is below the target, which lead.py
+moves, frames leave at once; then one message leaves each time the lead has fallen by that message's
+duration:
 
     lead
     target ─┬──╲──┬──╲──┬──╲──     each step: one message of up to ``message_duration_max``
@@ -42,9 +43,9 @@ class Pacer:
         "_frame_samples",
         "_frames_per_message",
         "_queue",
+        "_refill_at_s",
         "_step_s",
         "_talkspurt_open",
-        "_target_s",
         "sequence_number",
     )
 
@@ -55,7 +56,7 @@ class Pacer:
         self._frame_samples = frame_samples
         self._frames_per_message = min(_FRAMES_PER_MESSAGE_MAX, max(1, frames))
         self._step_s = seconds(frame_samples * self._frames_per_message)
-        self._target_s = max(lead_target_s, self._step_s)
+        self.set_target(lead_target_s)
         self._queue: deque[tuple[bytes, int]] = deque()
         self._talkspurt_open = False
         self.sequence_number = 0
@@ -67,6 +68,10 @@ class Pacer:
     def queued_s(self) -> float:
         """Seconds of audio that wait here."""
         return seconds(len(self._queue) * self._frame_samples)
+
+    def set_target(self, lead_target_s: float) -> None:
+        """The lead that the listener should have after a message left; at least one message."""
+        self._refill_at_s = max(0.0, lead_target_s - self._step_s)
 
     def push(self, payloads: list[bytes], ends_talkspurt: bool) -> None:
         """Queue encoded frames; the last one ends the talkspurt if ``ends_talkspurt``."""
@@ -83,11 +88,11 @@ class Pacer:
         """When the next message should leave; None if nothing waits."""
         if not self._queue:
             return None
-        return now + max(0.0, lead_s - (self._target_s - self._step_s))
+        return now + max(0.0, lead_s - self._refill_at_s)
 
     def take(self, lead_s: float) -> Packet | None:
         """The next message, if the lead leaves room for it now."""
-        if not self._queue or lead_s > self._target_s - self._step_s + 1e-9:
+        if not self._queue or lead_s > self._refill_at_s + 1e-9:
             return None
         return self._take()
 

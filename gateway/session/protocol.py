@@ -35,6 +35,8 @@ from gateway.session.events import (
     Started,
     Text,
 )
+from gateway.session.lead import Lead
+from gateway.session.receiver import Listener
 from gateway.session.speech import MakeChunker, Speech, Surroundings
 from gateway.session.states import SESSION, Machine, SessionInput, SessionState
 from gateway.session.utterance import Utterance
@@ -103,6 +105,8 @@ class Session:
             self.trace,
             self._outputs.append,
             count(),
+            Listener(),
+            Lead(settings.pacing, settings.limits.queued_audio_s_max),
         )
 
     # ── what a shell reads ─────────────────────────────────────────────────────────────────────
@@ -218,6 +222,8 @@ class Session:
 
     def handle_timer(self, now: float) -> None:
         """Do what has become due."""
+        if self.speaking:  # until now
+            self._active_at = now
         for utterance in tuple(self._contexts.values()):
             utterance.handle_timer(now)
         self._check_idle(now)
@@ -339,9 +345,9 @@ class Session:
     def _receive_cancel(self, event: Cancel, now: float) -> None:
         if event.context is None:
             for utterance in tuple(self._contexts.values()):
-                utterance.cancel(event.played_samples, now)
+                utterance.cancel(event, now)
         else:
-            self._context(event.context).cancel(event.played_samples, now)
+            self._context(event.context).cancel(event, now)
 
     def _receive_report(self, event: Report, now: float) -> None:
         # A last report may cross the end of its context on the wire: that is no mistake.

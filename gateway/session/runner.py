@@ -71,6 +71,7 @@ class Services:
         None,
     ]
     withdraw: Callable[[str, str, int], None]
+    reschedule: Callable[[str, str, int, float], None]
 
 
 class Runner:
@@ -185,6 +186,8 @@ class Runner:
                 self._services.submit(request, track, self._deliver, self._fail)
             case events.Withdraw(context, generation):
                 self._services.withdraw(self.session.id, context, generation)
+            case events.Reschedule(context, generation, deadline):
+                self._services.reschedule(self.session.id, context, generation, deadline)
             case events.OpenTrack(context, generation, codec):
                 self._tracks[context, generation] = self._services.open_track(codec)
             case events.FinishTrack(context, generation):

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from gateway.session.events import CodecOptions, Output
+from gateway.session.events import Audio, CodecOptions, Output
+from gateway.session.lead import Lead
+from gateway.session.pacer import Packet
+from gateway.session.receiver import Listener
 from gateway.settings import LimitSettings, PacingSettings, TextSettings
 from gateway.text.chunker import Chunker
 from gateway.trace import Trace
@@ -34,6 +37,20 @@ class Speech:
         """Media samples of one frame."""
         return self.codec.frame_duration_ms * 48
 
+    def audio(self, packet: Packet, generation: int) -> Audio:
+        """The frames of ``packet`` as they are sent."""
+        return Audio(
+            self.context,
+            self.context_number,
+            generation,
+            packet.sequence_number,
+            packet.timestamp_samples,
+            self.frame_samples,
+            packet.marker,
+            packet.last,
+            packet.payloads,
+        )
+
 
 @dataclass(slots=True)
 class Surroundings:
@@ -48,5 +65,7 @@ class Surroundings:
     chunk_numbers: Iterator[int]
     """Counts for the whole session, as a context's name may be used again: a chunk of the old one
     may still be at the engine then."""
+    listener: Listener
+    lead: Lead
     congested: bool = False
     """The transport takes nothing at present."""

@@ -13,9 +13,9 @@ from __future__ import annotations
 import math
 
 from gateway.errors import GatewayError, LimitExceeded, ProtocolViolation
-from gateway.media import EncodedFrame
+from gateway.media import EncodedFrame, media_samples
 from gateway.session.events import (
-    Audio,
+    Cancel,
     Cancelled,
     ChunkStarted,
     CloseTrack,
@@ -27,6 +27,7 @@ from gateway.session.events import (
     OpenTrack,
     Output,
     Report,
+    Reschedule,
     Synthesize,
     Withdraw,
     WordsTimed,
@@ -45,8 +46,10 @@ from gateway.session.states import (
     TextInput,
     TextState,
 )
+from gateway.session.steering import Steering
+from gateway.session.timers import earliest
 from gateway.synthesis import EncodedRendering, RequestId, SynthesisRequest, TextChunk
-from gateway.trace import Event
+from gateway.trace import Event, Field
 
 _SKIPPED_MAX = 4
 """Chunks in which nothing can be spoken that are passed over at a time.  100,000 characters of
@@ -62,17 +65,18 @@ class Utterance:
         self._around = around
         self._text = Machine(TEXT, TextState.EMPTY)
         self._audio = Machine(AUDIO, AudioState.SILENT)
-        self._begin_generation()
+        self._begin_generation(underruns=0)
 
-    def _begin_generation(self) -> None:
+    def _begin_generation(self, underruns: int) -> None:
         pacing = self._around.pacing
         self._chunker = self._around.make_chunker(self.speech.language, self.speech.text)
         self._pacer = Pacer(
             self.speech.frame_samples,
-            pacing.lead_target_s if self.speech.lead_s is None else self.speech.lead_s,
+            self._lead_target_s,
             pacing.message_duration_max_ms / 1000,
         )
-        self._playout = Playout(round(pacing.prebuffer_s * 48_000))
+        self._playout = Playout(media_samples(pacing.prebuffer_s), self._around.listener)
+        self._steering = Steering(self._around, self._playout, underruns)
         self._heard = HeardWords()
         self._flushes = Flushes()
         self._in_flight: TextChunk | None = None
@@ -167,11 +171,13 @@ class Utterance:
         """Correct the playout model; reports of an older generation are ignored."""
         if report.generation is not None and report.generation != self.generation:
             return
-        self._playout.receive_report(report.played_samples, now)
-        self._around.trace.add(
-            now, Event.REPORT, context=self.context, lead_s=self._playout.lead_s(now)
-        )
+        self._steering.receive_report(report, self.context, now)
+        self._pacer.set_target(self._lead_target_s)
         self._advance(now)
+        if self._in_flight is not None:
+            deadline = self._steering.moved_deadline(self._pacer.queued_s)
+            if deadline is not None:
+                self._emit(Reschedule(self.context, self.generation, deadline))
 
     def end_if_open(self, now: float) -> None:
         """As ``receive_end``, but no mistake if the text was ended before."""
@@ -184,26 +190,29 @@ class Utterance:
         if self._track_open:
             self._emit(CloseTrack(self.context, self.generation))
 
-    def cancel(self, played_samples: int | None, now: float) -> None:
+    def cancel(self, event: Cancel, now: float) -> None:
         """Silence at once; the answer says what was heard."""
         self._playout.handle_timer(now)
-        heard = self._heard_now(played_samples, now)
+        heard = self._heard_now(event.played_samples, now)
         self.abandon()
         self._fire_audio(AudioInput.CANCEL, now)
         stays_open = self._text.state is not TextState.ENDED
         self._fire_text(TextInput.CANCEL, now)
         self.generation += 1
-        self._begin_generation()
+        self._begin_generation(self._steering.underruns)
         self._emit(Cancelled(self.context, self.generation, heard, stays_open))
-        self._around.trace.add(
-            now, Event.CANCELLED, context=self.context, text_offset=heard.text_offset
+        self._note(
+            now,
+            Event.CANCELLED,
+            text_offset=heard.text_offset,
+            fade_ms=event.fade_ms,
         )
         self._fire_audio(AudioInput.RESTART if stays_open else AudioInput.ENDED, now)
 
     def _heard_now(self, played_samples: int | None, now: float) -> Heard:
         if played_samples is not None:
             return self._heard.at(min(played_samples, self._playout.sent), "client")
-        return self._heard.at(self._playout.played(now), "model")
+        return self._heard.at(self._steering.heard_samples(now), "model")
 
     # ── what the engines say ───────────────────────────────────────────────────────────────────
 
@@ -219,7 +228,7 @@ class Utterance:
         self._heard.add(words)
         number = rendered.request.chunk
         if not started:
-            self._around.trace.add(now, Event.CHUNK_STARTED, context=self.context, chunk=number)
+            self._note(now, Event.CHUNK_STARTED, chunk=number)
             self._emit(
                 ChunkStarted(
                     self.context,
@@ -235,6 +244,7 @@ class Utterance:
         elif words:
             self._emit(WordsTimed(self.context, self.generation, number, words))
         self._speech_end_samples = rendered.end_samples
+        self._steering.receive_rendered(rendered, self._pacer.queued_s, now)
         self._heard.forget_before(self._playout.played(now))
         self._push(rendered.frames, ends_talkspurt=False)
         if rendered.final:
@@ -246,7 +256,7 @@ class Utterance:
         chunk = self._chunk_of(request)
         if chunk is None:
             return
-        self._around.trace.add(now, Event.ERROR, context=self.context, code=error.code)
+        self._note(now, Event.ERROR, code=error.code)
         self._emit(Failed(error, self.context))
         self._chunk_over(chunk, now)
         self._advance(now)
@@ -270,9 +280,7 @@ class Utterance:
     def _chunk_over(self, chunk: TextChunk, now: float) -> None:
         self._in_flight = None
         self._text_offset = chunk.source_end
-        self._around.trace.add(
-            now, Event.CHUNK_FINISHED, context=self.context, text_offset=chunk.source_end
-        )
+        self._note(now, Event.CHUNK_FINISHED, text_offset=chunk.source_end)
 
     def _push(self, frames: tuple[EncodedFrame, ...], *, ends_talkspurt: bool) -> None:
         self._pacer.push([frame.payload for frame in frames], ends_talkspurt)
@@ -287,9 +295,9 @@ class Utterance:
         """When ``handle_timer`` should be called next; None: only an input changes anything."""
         lead_s = self._playout.lead_s(now)
         due_at = None if self._around.congested else self._pacer.due_at(lead_s, now)
-        due_at = _earliest(due_at, self._playout.dry_at)
-        due_at = _earliest(due_at, self._forget_at)
-        return _earliest(due_at, self._next_request_at(lead_s + self._pacer.queued_s, now))
+        due_at = earliest(due_at, self._playout.dry_at)
+        due_at = earliest(due_at, self._forget_at)
+        return earliest(due_at, self._next_request_at(lead_s + self._pacer.queued_s, now))
 
     def _ahead_s(self, now: float) -> float:
         return self._playout.lead_s(now) + self._pacer.queued_s
@@ -311,12 +319,17 @@ class Utterance:
         # The less the listener holds, the shorter a chunk may be.
         for lead_s in (text.lead_for_paragraphs_s, text.lead_for_sentences_s):
             if ahead_s > lead_s:
-                return _earliest(now + ahead_s - lead_s, self._chunker.next_timer())
+                return earliest(now + ahead_s - lead_s, self._chunker.next_timer())
         return self._chunker.next_timer()
 
     @property
+    def _lead_target_s(self) -> float:
+        given = self.speech.lead_s
+        return self._around.lead.target_s if given is None else given
+
+    @property
     def _request_ahead_s(self) -> float:
-        return min(self._around.pacing.request_ahead_s, self._around.limits.queued_audio_s_max)
+        return self._around.lead.request_ahead_s
 
     # ── the one place where things move ────────────────────────────────────────────────────────
 
@@ -334,7 +347,8 @@ class Utterance:
             if self._playout.ended:
                 self._fire_audio(AudioInput.PLAYED_OUT, now)
             else:
-                self._around.trace.add(now, Event.UNDERRUN, context=self.context)
+                self._steering.receive_ran_dry()
+                self._note(now, Event.UNDERRUN)
                 self._fire_audio(AudioInput.RAN_DRY, now)
         elif self._playout.playing and not sounding:
             self._fire_audio(AudioInput.PLAYOUT_BEGAN, now)
@@ -377,10 +391,10 @@ class Utterance:
             deadline = dry_at + self._pacer.queued_s
         request_id = RequestId(self._around.session, self.context, self.generation, number)
         self._requested = request_id
-        self._around.trace.add(
+        self._steering.receive_requested(deadline)
+        self._note(
             now,
             Event.CHUNK_REQUESTED,
-            context=self.context,
             chunk=number,
             chars=len(chunk.spoken),
             slack_s=deadline - now,
@@ -411,31 +425,18 @@ class Utterance:
         while (packet := self._pacer.take(self._playout.lead_s(now))) is not None:
             if packet.marker:
                 latency_s = now - self._talkspurt_requested_at
-                self._around.trace.add(
-                    now, Event.FIRST_AUDIO, context=self.context, latency_s=latency_s
-                )
+                self._note(now, Event.FIRST_AUDIO, latency_s=latency_s)
             if self._audio.allows(AudioInput.FRAMES_SENT):
                 self._fire_audio(AudioInput.FRAMES_SENT, now)
             end = packet.timestamp_samples + len(packet.payloads) * self.speech.frame_samples
             # The pre-skip is decoded but never heard, so it is no part of the listener's buffer.
             audible = max(self._playout.sent, end - self.speech.preskip_samples)
-            self._playout.receive_sent(audible, packet.last, now)
+            number = packet.sequence_number + len(packet.payloads) - 1
+            self._playout.receive_sent(audible, packet.last, now, number)
             self._observe_playout(now)
             if packet.last:
                 self._fire_audio(AudioInput.TALKSPURT_SENT, now)
-            self._emit(
-                Audio(
-                    self.context,
-                    self.speech.context_number,
-                    self.generation,
-                    packet.sequence_number,
-                    packet.timestamp_samples,
-                    self.speech.frame_samples,
-                    packet.marker,
-                    packet.last,
-                    packet.payloads,
-                )
-            )
+            self._emit(self.speech.audio(packet, self.generation))
             if packet.last:
                 self._emit_flushed(self._flushes.talkspurt_sent())
 
@@ -484,20 +485,13 @@ class Utterance:
     def _emit(self, output: Output) -> None:
         self._around.emit(output)
 
+    def _note(self, now: float, event: Event, **fields: Field) -> None:
+        self._around.trace.add(now, event, context=self.context, **fields)
+
     def _fire_text(self, given: TextInput, now: float) -> None:
         if self._text.fire(given):
-            self._around.trace.add(
-                now, Event.TEXT_STATE, context=self.context, state=self._text.state
-            )
+            self._note(now, Event.TEXT_STATE, state=self._text.state)
 
     def _fire_audio(self, given: AudioInput, now: float) -> None:
         if self._audio.fire(given):
-            self._around.trace.add(
-                now, Event.AUDIO_STATE, context=self.context, state=self._audio.state
-            )
-
-
-def _earliest(one: float | None, other: float | None) -> float | None:
-    if one is None or other is None:
-        return other if one is None else one
-    return min(one, other)
+            self._note(now, Event.AUDIO_STATE, state=self._audio.state)

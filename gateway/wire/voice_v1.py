@@ -112,6 +112,7 @@ class _Cancel(Message):
     type: Literal["cancel"]
     context: str | None = Field(None, min_length=1)
     played_samples: int | None = Field(None, ge=0, le=_SAMPLES_MAX)
+    fade_ms: int = Field(0, ge=0, le=20)
 
 
 class _Report(_InContext):
@@ -122,6 +123,7 @@ class _Report(_InContext):
     underruns: int | None = Field(None, ge=0)
     sequence_number: int | None = Field(None, ge=0)
     jitter_samples: int | None = Field(None, ge=0, le=_SAMPLES_MAX)
+    output_latency_samples: int | None = Field(None, ge=0, le=_SAMPLES_MAX)
 
 
 class _Close(Message):

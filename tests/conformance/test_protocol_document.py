@@ -350,6 +350,7 @@ async def speak_with_every_option(client: Witness) -> None:
         underruns=0,
         sequence_number=1,
         jitter_samples=3,
+        output_latency_samples=1200,
     )
     client.say(type="end", context="a")
     await client.hear_until("done")
@@ -360,7 +361,7 @@ async def interrupt(client: Witness) -> None:
     client.say(type="text", context="b", text="Hello once more, and once more, and once more. ")
     while not isinstance(await client.hear(), tuple):
         pass
-    client.say(type="cancel", context="b", played_samples=100)
+    client.say(type="cancel", context="b", played_samples=100, fade_ms=10)
     await client.hear_until("cancelled")
     client.say(type="text", context="b", text="This is unplannable. ")
     await client.hear_until("error")

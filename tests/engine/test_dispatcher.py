@@ -480,3 +480,16 @@ async def test_a_busy_engine_takes_no_more_sessions(plans_ahead: bool) -> None:
     await waiting.wait()
     for desk in (roomy, tight):
         await desk.dispatcher.close()
+
+
+async def test_a_deadline_that_moves_moves_work_that_waits(desk: Desk) -> None:
+    first = desk.ask("hello", session="a", deadline=5.0)
+    for job in desk.dispatcher._jobs.values():
+        job.due._opens = False  # it continues a talkspurt
+    before = next(iter(desk.dispatcher._jobs.values())).due.due_at
+    desk.dispatcher.reschedule("a", "c", 0, before + 2.0)
+    desk.dispatcher.reschedule("nobody", "c", 0, 1.0)
+    assert next(iter(desk.dispatcher._jobs.values())).due.due_at == pytest.approx(before + 2.0)
+    await first.wait()
+    desk.dispatcher.reschedule("a", "c", 0, 1.0)
+    assert first.error is None

@@ -109,3 +109,19 @@ def test_a_window_that_streams_is_there_with_its_first_block() -> None:
     one.receive_rendering(rendering(0.9), 9.8, last_window=True)
     one.window_over()
     assert one.due.due_at == pytest.approx(10.0)
+
+
+def test_a_new_deadline_moves_all_windows_to_come() -> None:
+    due = DueTimes(request(first=False))
+    due.receive_made(0.5, now=8.0)
+    assert due.receive_deadline(12.0) == 2.0
+    assert due.due_at == 12.5
+
+
+def test_the_first_audio_budget_does_not_move() -> None:
+    due = DueTimes(request(first=True))
+    assert due.receive_deadline(12.0) == 0.0
+    assert due.due_at == 10.0
+    due.receive_made(0.3, now=9.9)
+    assert due.receive_deadline(9.95) == pytest.approx(0.05)
+    assert due.due_at == pytest.approx(10.25)

@@ -446,3 +446,35 @@ def test_a_choice_among_ten_thousand_costs_little_more_than_among_a_hundred(
     few, many = comparisons_of_a_choice(100), comparisons_of_a_choice(10_000)
     assert few < 40
     assert many < 80
+
+
+def test_a_deadline_that_moves_moves_the_work() -> None:
+    scheduler = Scheduler()
+    for name, deadline in (("a", 10.0), ("b", 11.0), ("c", 12.0)):
+        scheduler.receive(work(name, deadline))
+    scheduler.shift("c", "c", 0, -3.0)
+    scheduler.shift("a", "c", 0, 1.5)
+    scheduler.shift("nobody", "c", 0, 5.0)
+    assert order(scheduler, 0.0) == ["c", "b", "a"]
+
+
+def test_work_that_was_late_is_served_in_its_turn_again_when_its_deadline_moves() -> None:
+    scheduler = Scheduler()
+    scheduler.receive(work("late", 1.0))
+    scheduler.receive(work("x", 9.0))
+    scheduler.receive(work("y", 20.0))
+    assert [w.request.id.session for w in scheduler.next_batch(1.5).works] == ["x"]
+    scheduler.shift("late", "c", 0, 10.0)
+    assert order(scheduler, 1.5) == ["late", "y"]
+    assert len(scheduler) == 0
+
+
+@pytest.mark.parametrize("policy", sorted(POLICIES))
+def test_shifting_loses_nothing(policy: str) -> None:
+    chance = random.Random(policy)
+    scheduler = Scheduler(policy=policy)
+    for number in range(40):
+        scheduler.receive(work(f"s{number % 7}", 10.0 + number, first=number % 3 == 0))
+        scheduler.shift(f"s{chance.randrange(7)}", "c", 0, chance.uniform(-9, 9))
+    assert len(scheduler) == 40
+    assert len(order(scheduler, 12.0)) == 40

@@ -75,7 +75,7 @@ def test_a_ratio_is_the_median_over_pairs_of_rounds() -> None:
 def test_due_times_follow_the_gateways_own_settings() -> None:
     cadence = _cadence(LOAD)
 
-    assert cadence.lead_target_s == PacingSettings().lead_target_s
+    assert cadence.lead_target_s == PacingSettings().lead_start_s
     assert cadence.step_s == pytest.approx(0.06)
     assert cadence.preskip_samples == 312
 

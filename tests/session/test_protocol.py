@@ -75,7 +75,9 @@ def test_no_chunk_is_asked_for_while_the_listener_has_plenty() -> None:
 
 
 def test_audio_is_paced_to_the_target_lead() -> None:
-    hand = speaking_hand()
+    hand = Hand(make_settings(pacing={"lead_min_s": 0.4, "lead_max_s": 0.4}))
+    hand.client(events.Start("c"), 1.0)
+    hand.client(events.Text("c", "One short sentence. "), 1.0)
     hand.rendered(hand.request(), 100, now=1.0)
     burst = sum(len(a.payloads) for a in hand.take(events.Audio))
     assert burst == 18  # 354 ms less the pre-skip; one message more would pass the 400 ms

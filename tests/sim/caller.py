@@ -161,7 +161,17 @@ class Caller:
         if not self.connected:
             return
         report = self.buffer.report(self._world.now)
-        self._say(events.Report("c", report.played_samples, generation=report.generation))
+        self._say(
+            events.Report(
+                "c",
+                report.played_samples,
+                report.generation,
+                report.depth_samples,
+                report.underruns,
+                report.sequence_number,
+                report.jitter_samples,
+            )
+        )
         self._world.after(self._scenario.habits.report_every_s, self._report)
 
     def _cut(self) -> None:
@@ -266,6 +276,8 @@ class Caller:
             case events.Synthesize(request):
                 track = self._tracks[request.id.context, request.id.generation]
                 self._engines.submit(SimulatedJob(request, track, self._deliver, self._fail))
+            case events.Reschedule():
+                pass  # these engines keep the first deadline
             case events.Withdraw(context, generation):
                 self._engines.withdraw(self.name, context, generation)
             case events.FinishTrack(context, generation):

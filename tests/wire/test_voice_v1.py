@@ -32,6 +32,11 @@ SETTINGS = Settings()
         ('{"type":"end"}', events.End("default")),
         ('{"type":"cancel"}', events.Cancel(None)),
         ('{"type":"cancel","context":"a","played_samples":7}', events.Cancel("a", 7)),
+        ('{"type":"cancel","fade_ms":20}', events.Cancel(None, None, 20)),
+        (
+            '{"type":"report","played_samples":1,"output_latency_samples":9}',
+            events.Report("default", 1, output_latency_samples=9),
+        ),
         (
             '{"type":"report","played_samples":1,"generation":2,"depth_samples":3,"underruns":4,'
             '"sequence_number":5,"jitter_samples":6}',
@@ -61,6 +66,7 @@ def test_every_message_is_read(message: str, event: events.ClientEvent) -> None:
         ('{"type":"start","codec":"mp3"}', InvalidValue, "'opus'", "codec"),
         ('{"type":"start","sample_rate":"8000"}', InvalidValue, "8000", "sample_rate"),
         ('{"type":"start","context":""}', InvalidValue, "at least 1", "context"),
+        ('{"type":"cancel","fade_ms":21}', InvalidValue, "less than or equal to 20", "fade_ms"),
         ('{"type":"report","played_samples":-1}', InvalidValue, "or equal to 0", "played_samples"),
         ('{"type":"report","played_samples":1.5}', InvalidValue, "integer", "played_samples"),
     ],
