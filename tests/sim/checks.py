@@ -19,7 +19,7 @@ class StreamChecker:
 
     def __init__(self, settings: Settings) -> None:
         message_s = settings.pacing.message_duration_max_ms / 1000
-        self._lead_max_s = max(settings.pacing.lead_target_s, message_s)
+        self._lead_max_s = max(settings.pacing.lead_max_s, message_s)
         self._sent_generation = 0
         self.frames = 0
         self.begin_context()
@@ -45,7 +45,7 @@ class StreamChecker:
                 assert 1 <= len(output.payloads) <= 3, "a message of more than 60 ms"
 
     def check_lead(self, lead_s: float) -> None:
-        """By our model, what is in flight stays within the target."""
+        """By our model, what is in flight stays within the limit."""
         assert lead_s <= self._lead_max_s + 1e-6, f"lead {lead_s:.3f} s"
 
     # ── at the client ──────────────────────────────────────────────────────────────────────────
