@@ -1,12 +1,13 @@
 """One client: an LLM that streams tokens, a connection, a jitter buffer, and a shell for a session.
 
 The session, its chunker, pacer and playout model are the real ones; so is the jitter buffer, which
-is the oracle of what is heard.
+is the oracle of what is heard.  What the client does is written in its CallerPlan.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 
 from gateway.client.jitter_buffer import JitterBuffer, Underrun
 from gateway.errors import GatewayError
@@ -19,18 +20,17 @@ from gateway.synthesis import EncodedRendering, RequestId
 from gateway.text.chunker import Chunker
 from tests.sim.checks import StreamChecker
 from tests.sim.engine import LOOKAHEAD_SAMPLES, CountingTrack, Engines, SimulatedJob
-from tests.sim.scenario import Scenario
-from tests.sim.world import Pipe, World
+from tests.sim.lead_meter import LeadMeter
+from tests.sim.network import Pipe
+from tests.sim.plan import Action, CallerPlan, Interruption, TurnPlan, WorldPlan
+from tests.sim.players import Handover
+from tests.sim.world import World
 
-_SENTENCES = (
-    "Well, that is a good question.",
-    "The train leaves at 12:30, and it costs $5.20.",
-    "Yes.",
-    "I would not do that if I were you, because Dr. Smith said so!",
-    "There are three reasons: time, money, and patience.",
-    "Look at **this** list:\n- one\n- two\n",
-    "Nobody knows… do you?",
-)
+OVERHEAD_BYTES = 80
+"""Of a message: WebSocket, TLS, TCP and IP headers."""
+FRAME_BYTES = 82
+"""20 ms of Opus at 32 kbit/s, with its length."""
+TEXT_BYTES = 120
 
 
 def default_capabilities(settings: Settings) -> Capabilities:
@@ -47,6 +47,8 @@ class Turn:
     """What the client said in one generation of a context, for the checks at the end."""
 
     text: str = ""
+    to_be_ended: bool = False
+    """The client will send, or has sent, an ``end``: it may expect a ``done``."""
     ended: bool = False
     over: bool = False
     done: events.Done | None = None
@@ -60,40 +62,44 @@ class Caller:
 
     def __init__(
         self,
-        name: str,
+        plan: CallerPlan,
+        world_plan: WorldPlan,
         world: World,
-        scenario: Scenario,
         settings: Settings,
         engines: Engines,
     ) -> None:
-        self.name = name
+        self.name = plan.name
+        self._plan = plan
         self._world = world
-        self._scenario = scenario
         self._engines = engines
-        self._down = Pipe(world, scenario.down)
-        self._up = Pipe(world, scenario.up)
+        scenario, seed = world_plan.scenario, f"{world_plan.seed}/{plan.name}"
+        self._down = Pipe(world, scenario.down, plan.down, f"{seed}/jitter down", "down")
+        self._up = Pipe(world, scenario.up, plan.up, f"{seed}/jitter up", "up")
+        self._handover = Handover(plan.player, plan.throttles, world.now)
         self._tracks: dict[tuple[str, int], CountingTrack] = {}
         self._timer_at: float | None = None
         self._prebuffer_samples = media_samples(settings.pacing.prebuffer_s)
-        spread = scenario.habits.clock_spread
-        self._clock_factor = 1 + world.random.uniform(-spread, spread)
+        self._clock_factor = plan.player.clock_factor
+        self._latency_samples = media_samples(plan.player.output_latency_s)
         self.underruns: list[Underrun] = []
         self.buffer = self._new_buffer()
-        self.session = Session(name, settings, default_capabilities(settings), world.now)
+        self.session = Session(plan.name, settings, default_capabilities(settings), world.now)
         self.checker = StreamChecker(settings)
-        self.turn = Turn()
-        self.turns_left = scenario.habits.turns
+        self.leads = LeadMeter()
+        self.turn = Turn(over=True)
+        self._turns = iter(plan.turns)
+        self.turns_left = len(plan.turns)
         self.generation = 0
         self.refusals = 0
         self.turns_done = 0
         self.close_code: int | None = None
         self.connected = True
         self._step(lambda now: self.session.receive_accepted(now))
-        self._begin_turn()
-        if scenario.habits.report_every_s:
-            world.after(scenario.habits.report_every_s, self._report)
-        if scenario.down.cut_after_s:
-            world.after(world.exponential(scenario.down.cut_after_s), self._cut)
+        self._next_turn()
+        if plan.player.report_every_s:
+            self._report_after(plan.player.report_every_s)
+        if plan.cut_after_s is not None:
+            world.after(plan.cut_after_s, self._cut)
 
     def _new_buffer(self) -> JitterBuffer:
         return JitterBuffer(
@@ -104,88 +110,116 @@ class Caller:
 
     # ── the client ─────────────────────────────────────────────────────────────────────────────
 
-    def _begin_turn(self) -> None:
+    def _next_turn(self) -> None:
+        """Ask once more, after the pause."""
+        plan = next(self._turns, None)
+        if plan is not None:
+            self._world.after(plan.pause_s, lambda: self._begin_turn(plan))
+
+    def _begin_turn(self, plan: TurnPlan) -> None:
         """Stream one answer's tokens; maybe interrupt it."""
-        random, habits = self._world.random, self._scenario.habits
+        if not self.connected:
+            return
         self.turns_left -= 1
-        turn = self.turn = Turn()
+        turn = self.turn = Turn(to_be_ended=_ends(plan.actions))
         self.generation = 0
         self.buffer = self._new_buffer()
         self.checker.begin_context()
-        text = " ".join(random.choices(_SENTENCES, k=random.randint(1, 6)))
         self._say(events.Start("c"))
-        self._world.after(
-            self._world.exponential(habits.first_token_s), lambda: self._token(text, turn)
-        )
-        if random.random() < habits.cancel_rate:
-            self._world.after(random.uniform(0.0, 8.0), self._interrupt)
+        self._act(plan.actions, 0, turn)
+        if plan.interruption is not None:
+            interruption = plan.interruption
+            self._world.after(
+                interruption.after_s, lambda: self._interrupt(interruption, plan.afterwards)
+            )
 
-    def _token(self, rest: str, turn: Turn) -> None:
-        if not self.connected or turn is not self.turn:
+    def _act(self, actions: tuple[Action, ...], index: int, turn: Turn) -> None:
+        """Do the next of ``actions`` when it is time, and so on to the last."""
+        if index == len(actions):
             return
-        random, habits = self._world.random, self._scenario.habits
-        if not rest:
-            turn.ended = True
-            self._say(events.End("c"))
-            return
-        size = random.randint(1, 9)
-        turn.text += rest[:size]
-        self._say(events.Text("c", rest[:size]))
-        if random.random() < habits.flush_rate:
-            self._say(events.Flush("c"))
-        if random.random() < habits.mistake_rate:
-            mistakes: list[events.ClientEvent] = [
-                events.Text("no such context", "x"),
-                events.Start("c"),
-            ]
-            self._say(random.choice(mistakes))
-        pause = self._world.exponential(1 / habits.tokens_per_s)
-        if random.random() < habits.stall_rate:
-            pause += self._world.exponential(1.0)
-        self._world.after(pause, lambda: self._token(rest[size:], turn))
+        action = actions[index]
 
-    def _interrupt(self) -> None:
+        def do() -> None:
+            if self.connected and turn is self.turn:
+                self._do(action, turn)
+                self._act(actions, index + 1, turn)
+
+        self._world.after(action.after_s, do)
+
+    def _do(self, action: Action, turn: Turn) -> None:
+        match action.kind:
+            case "text":
+                turn.text += action.text
+                self._say(events.Text("c", action.text))
+            case "flush":
+                self._say(events.Flush("c"))
+            case "end":
+                turn.ended = True
+                self._say(events.End("c"))
+            case "unknown context":
+                self._say(events.Text("no such context", "x"))
+            case "start again":
+                self._say(events.Start("c"))
+
+    def _interrupt(self, interruption: Interruption, afterwards: tuple[Action, ...]) -> None:
         if not self.connected or self.turn.over:
             return
         played = None
-        if self._world.random.random() < 0.5:
-            played = self.buffer.played_samples(self._world.now)
+        if interruption.tells:  # what the ear has had, not what the device was given
+            given = self.buffer.played_samples(self._world.now)
+            played = max(0, given - self._latency_samples)
         self._say(events.Cancel("c", played))
         if self.turn.ended:
             return  # the answer may be ``done``, which crosses the cancel on the wire
         # What was sent of this turn is forgotten; the rest of its tokens stops here.
-        turn = self.turn = Turn(flawed=self.turn.flawed)
-        self._world.after(0.5, lambda: self._token("Very well. As you like.", turn))
+        turn = self.turn = Turn(to_be_ended=_ends(afterwards), flawed=self.turn.flawed)
+        self._act(afterwards, 0, turn)
+
+    def _report_after(self, delay_s: float) -> None:
+        """Look at the buffer later, as soon as the client's code may run."""
+        self._world.at(self._handover.due_at(self._world.now + delay_s), self._report)
 
     def _report(self) -> None:
         if not self.connected:
             return
-        report = self.buffer.report(self._world.now)
-        self._say(
-            events.Report(
-                "c",
-                report.played_samples,
-                report.generation,
-                report.depth_samples,
-                report.underruns,
-                report.sequence_number,
-                report.jitter_samples,
-            )
+        turn = self.turn
+        report = events.Report(
+            "c",
+            **asdict(self.buffer.report(self._world.now)),
+            output_latency_samples=self._latency_samples or None,
         )
-        self._world.after(self._scenario.habits.report_every_s, self._report)
+
+        def tell() -> None:
+            if turn is self.turn:  # a report must not be taken for one of the next context
+                self._say(report)
+
+        self._world.after(self._plan.player.report_late_s, tell)
+        self._report_after(self._plan.player.report_every_s)
 
     def _cut(self) -> None:
         if self.connected:
             self.connected = False
-            self._down.cut = self._up.cut = True
+            self._down.cut()
+            self._up.cut()
             self._step(lambda now: self.session.receive_lost(now), arm=False)
 
     def _say(self, event: events.ClientEvent) -> None:
         if self.connected:
-            self._up.send(lambda: self._step(lambda now: self.session.receive_event(event, now)))
+            size_bytes = OVERHEAD_BYTES + TEXT_BYTES
+            self._up.send(
+                size_bytes, lambda: self._step(lambda now: self.session.receive_event(event, now))
+            )
+
+    def _receive(self, event: events.Output) -> None:
+        """A message of the gateway arrives; the client sees it when its code next runs."""
+        now = self._world.now
+        due_at = self._handover.due_at(now)
+        if due_at > now:
+            self._world.at(due_at, lambda: self._hear(event))
+        else:
+            self._hear(event)
 
     def _hear(self, event: events.Output) -> None:
-        """A message of the gateway arrives."""
         now = self._world.now
         match event:
             case events.Audio():
@@ -223,12 +257,7 @@ class Caller:
         self.turn.over = True
         self.turns_done += 1
         self.underruns += self.buffer.underruns(self._world.now)
-        if self.turns_left:
-            self._world.after(self._world.exponential(1.0), self._next_turn)
-
-    def _next_turn(self) -> None:
-        if self.connected and self.turns_left:
-            self._begin_turn()
+        self._next_turn()
 
     # ── the gateway's side ─────────────────────────────────────────────────────────────────────
 
@@ -237,8 +266,7 @@ class Caller:
         if self.connected:
             self._step(lambda now: self.session.receive_drain(now))
 
-    def _step(self, mutate: object, arm: bool = True) -> None:
-        assert callable(mutate)
+    def _step(self, mutate: Callable[[float], None], arm: bool = True) -> None:
         if self.session.state is SessionState.CLOSED:
             return
         now = self._world.now
@@ -286,9 +314,14 @@ class Caller:
             case events.EndSession(code):
                 self.close_code = code
                 self.connected = False
+            case events.Audio():
+                self.checker.observe_sent(output)
+                self.leads.observe(output, self.buffer, self._world.now)
+                size_bytes = OVERHEAD_BYTES + FRAME_BYTES * len(output.payloads)
+                self._down.send(size_bytes, lambda: self._receive(output))
             case _:
                 self.checker.observe_sent(output)
-                self._down.send(lambda: self._hear(output))
+                self._down.send(OVERHEAD_BYTES + TEXT_BYTES, lambda: self._receive(output))
 
     def _deliver(self, rendered: EncodedRendering) -> None:
         self._step(lambda now: self.session.receive_rendered(rendered, now))
@@ -297,6 +330,15 @@ class Caller:
         self._step(lambda now: self.session.receive_failure(request, error, now))
 
     @property
+    def waits(self) -> bool:
+        """Whether it was promised more than it has heard."""
+        return self.turn.to_be_ended and (not self.turn.over or self.turns_left > 0)
+
+    @property
     def tracks_open(self) -> int:
         """Encoders that are still held."""
         return len(self._tracks)
+
+
+def _ends(actions: tuple[Action, ...]) -> bool:
+    return any(action.kind == "end" for action in actions)

@@ -6,6 +6,7 @@ number, so that a listener can tell whether one is missing, repeated or of anoth
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -104,6 +105,7 @@ class SimulatedEngines:
     def __init__(self, world: World, faults: EngineFaults) -> None:
         self._world = world
         self._faults = faults
+        self._seed = world.random.getrandbits(64)
         self._free_lanes = faults.lanes
         self.scheduler = Scheduler()
         self.jobs: dict[RequestId, SimulatedJob] = {}
@@ -159,9 +161,7 @@ class SimulatedEngines:
         total = media_samples(max(0.2, len(spoken) * CHARACTER_S) / job.request.speed)
         block = media_samples(faults.block_s)
         starts = range(0, total, block)
-        fails_at = (
-            world.random.choice(starts) if world.random.random() < faults.failure_rate else -1
-        )
+        fails_at = self._fails_at(job.request.id, starts)
         position = job.track.position_samples
         words = words_of(spoken, total)
 
@@ -192,6 +192,13 @@ class SimulatedEngines:
 
         begin = world.now + faults.start_s
         world.at(begin, lambda: make(0, begin))
+
+    def _fails_at(self, request: RequestId, starts: range) -> int:
+        """Where this chunk is lost, or -1; it depends on no other chunk."""
+        if not self._faults.failure_rate:
+            return -1
+        chance = random.Random(f"{self._seed}/{request.session}/{request.chunk}")
+        return chance.choice(starts) if chance.random() < self._faults.failure_rate else -1
 
     def _over(self, job: SimulatedJob) -> None:
         self._free_lanes += 1

@@ -1,7 +1,8 @@
 """What a simulated world is like: every fault and every figure in one place.
 
 A scenario is data.  ``SCENARIOS`` names those that the tests and the command line run; a seed
-decides everything else.
+decides everything else (tests/sim/plan.py).  Networks are in tests/sim/networks.py, listeners in
+tests/sim/players.py.
 """
 
 from __future__ import annotations
@@ -9,19 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-
-@dataclass(frozen=True, slots=True)
-class NetworkFaults:
-    """One direction of a TCP connection: in order, nothing lost, sometimes late."""
-
-    delay_s: float = 0.02
-    jitter_s: float = 0.002
-    stall_every_s: float = 0.0
-    """Mean time between stalls; 0 = never."""
-    stall_s: float = 0.0
-    """Mean length of a stall, after which everything comes at once."""
-    cut_after_s: float = 0.0
-    """Mean life of a connection; 0 = it is never cut."""
+from tests.sim.networks import (
+    CALM_LINK,
+    CROWDED_WIFI,
+    MOBILE,
+    NARROW,
+    STALLED_TCP,
+    TUNNEL,
+    WIFI,
+    NetworkFaults,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +48,10 @@ class CallerHabits:
     """Chance after each token of a flush."""
     mistake_rate: float = 0.0
     """Chance after each token of an illegal message."""
-    report_every_s: float = 0.25
-    """0 = a client that never reports."""
-    clock_spread: float = 0.0
-    """Loudspeakers run up to this much too fast or too slow."""
+    players: tuple[str, ...] = ("ideal",)
+    """Which of ``players.PLAYERS`` there are; each session has one of them."""
+    sentences_max: int = 6
+    """Sentences of the longest answer."""
     turns: int = 2
 
 
@@ -70,21 +68,42 @@ class Scenario:
     habits: CallerHabits = field(default_factory=CallerHabits)
     drain_at_s: float = 0.0
     """When the gateway begins to drain; 0 = never."""
+    gap_max_s: float = 0.0
+    """A world in which a listener hears a longer gap has failed; 0 = gaps are only counted."""
 
 
 CALM = Scenario()
-_WIFI = NetworkFaults(delay_s=0.015, jitter_s=0.01, stall_every_s=8.0, stall_s=0.08)
+EVERYBODY = ("ideal", "slow", "fast", "cheap", "worklet", "bursty", "bluetooth", "rare", "late")
+
+
+def _over(link: NetworkFaults) -> Scenario:
+    return replace(CALM, down=link, up=link, habits=CallerHabits(players=EVERYBODY))
+
 
 SCENARIOS: Mapping[str, Scenario] = {
     "calm": CALM,
-    "wifi": replace(CALM, down=_WIFI, up=_WIFI, habits=CallerHabits(clock_spread=0.001)),
+    "wifi": _over(WIFI),
+    "wifi-crowded": _over(CROWDED_WIFI),
+    "mobile": _over(MOBILE),
+    "stalled-tcp": _over(STALLED_TCP),
+    "narrow": replace(CALM, down=NARROW),
+    "tunnel": replace(CALM, down=TUNNEL),
+    "recorded": _over(replace(CALM_LINK, delay_s=0.0, jitter_s=0.0, trace="walk.json")),
+    "players": replace(CALM, habits=CallerHabits(players=(*EVERYBODY, "throttled", "silent"))),
     "barge-in": replace(CALM, habits=CallerHabits(cancel_rate=0.7, stall_rate=0.01, turns=4)),
-    "silent-clients": replace(CALM, habits=CallerHabits(report_every_s=0.0, flush_rate=0.02)),
+    "silent-clients": replace(CALM, habits=CallerHabits(players=("silent",), flush_rate=0.02)),
     "hostile": replace(
         CALM,
-        down=replace(_WIFI, cut_after_s=20.0),
+        down=replace(CROWDED_WIFI, cut_after_s=20.0),
+        up=STALLED_TCP,
         engine=EngineFaults(failure_rate=0.1),
-        habits=CallerHabits(mistake_rate=0.02, cancel_rate=0.3, flush_rate=0.02, stall_rate=0.01),
+        habits=CallerHabits(
+            mistake_rate=0.02,
+            cancel_rate=0.3,
+            flush_rate=0.02,
+            stall_rate=0.01,
+            players=(*EVERYBODY, "throttled", "silent"),
+        ),
     ),
     "overload": replace(
         CALM,
