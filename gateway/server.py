@@ -21,6 +21,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame
+from websockets.protocol import State
 
 from gateway import __version__
 from gateway.app import Gateway, create_app
@@ -85,6 +86,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         ASGI's ``send`` costs a coroutine and a dict for each message.
         """
         if not self.writable.is_set() or self.disconnected or self.close_sent:
+            return False
+        if self.conn.state is not State.OPEN:  # the peer's close frame came, and is not yet told
             return False
         if isinstance(message, bytes):
             self.conn.send_binary(message)

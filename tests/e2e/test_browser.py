@@ -21,7 +21,7 @@ from tests.e2e.conftest import start_gateway
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"
 SENTENCE = "The train to Zürich costs $23.50."
 ARTICLE = "Each sentence is spoken while the next one is being written. " * 20
-FADE_SAMPLES = 240  # 5 ms
+FADE_SAMPLES = 384  # 8 ms
 QUANTUM = 128
 
 COLOURS = """() => {
@@ -171,7 +171,7 @@ def test_stop_is_silent_beyond_the_fade_and_tells_what_was_heard(open_page: Open
     demo.page.wait_for_timeout(400)
 
     played = demo.captured()
-    cut = demo.page.evaluate("voiceDemo.player.lastCut")
+    cut = demo.page.evaluate("voiceDemo.silent")
     figures = demo.page.evaluate("({...voiceDemo.figures})")
     started, cancelled = demo.event("started"), demo.event("cancelled")
     cancel = next(command for command in demo.sent if command["type"] == "cancel")
@@ -201,17 +201,16 @@ def test_a_cancelled_context_speaks_again_as_a_new_codec_stream(open_page: OpenP
           const next = (target, type) => new Promise((resolve) =>
             target.addEventListener(type, (event) => resolve(event.detail), { once: true }));
           await player.resume();
-          const speech = client.startContext();
+          const speech = client.start();
           player.play(speech);
           const first = next(player, "started");
-          speech.text("This will be interrupted, before it comes to its end. ");
+          speech.feed("This will be interrupted, before it comes to its end. ");
           speech.flush();
           await first;
           await new Promise((resolve) => setTimeout(resolve, 500));
-          const { cancelled } = await player.stop();
-          await cancelled;
+          await player.stop().heard;
           const second = next(player, "started");
-          speech.text("And this is new.");
+          speech.feed("And this is new.");
           speech.end();
           const { captured } = await second;
           await next(player, "drained");
@@ -236,8 +235,8 @@ def test_stop_after_everything_was_sent_is_answered_by_the_page_itself(
     demo.page.evaluate(
         """() => new Promise((resolve) => {
           const { client, player } = voiceDemo;
-          const start = client.startContext.bind(client);
-          client.startContext = (options) => {
+          const start = client.start.bind(client);
+          client.start = (options) => {
             const speech = start(options);
             speech.addEventListener("done", () => setTimeout(() => {
               document.getElementById("stop").click();
@@ -348,10 +347,10 @@ def test_halves_of_a_surrogate_pair_are_sent_as_one_and_pages_in_parts(
     demo = open_page()
     demo.page.evaluate(
         r"""() => {
-          const speech = voiceDemo.client.startContext();
-          speech.text("a\ud83d");
-          speech.text("\ude80b");
-          speech.text("\u{1f680}".repeat(6000));
+          const speech = voiceDemo.client.start();
+          speech.feed("a\ud83d");
+          speech.feed("\ude80b");
+          speech.feed("\u{1f680}".repeat(6000));
           return speech.cancel();
         }"""
     )
@@ -365,8 +364,8 @@ def test_an_unknown_voice_is_explained_in_plain_words(open_page: OpenPage) -> No
     demo.page.evaluate(
         """() => {
           const { client } = voiceDemo;
-          const start = client.startContext.bind(client);
-          client.startContext = (options) => start({ ...options, voice: "nobody" });
+          const start = client.start.bind(client);
+          client.start = (options) => start({ ...options, voice: "nobody" });
         }"""
     )
     demo.speak("Hello.", until="Not spoken")

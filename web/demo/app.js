@@ -10,6 +10,7 @@ import { Figures } from "./figures.js";
 import { describeClose, describeError, describeOutput } from "./messages.js";
 import { PageView } from "./page-view.js";
 import { Player } from "./player.js";
+import { remembered } from "./remembered.js";
 import { replay } from "./llm-simulator.js";
 import { Timeline } from "./timeline.js";
 import { Transcript } from "./transcript.js";
@@ -21,7 +22,6 @@ import { MEDIA_RATE } from "./wire.js";
  * One utterance, from the click to its end.
  * @typedef {object} Run
  * @property {Figures} figures
- * @property {AbortController} tokens aborted: the simulated model falls silent
  * @property {import("./voice-context.js").VoiceContext | null} speech
  * @property {string} text everything sent
  */
@@ -37,8 +37,13 @@ class DemoPage {
   /** @type {Run | null} */
   #run = null;
   #drawnAt = performance.now();
-  /** The last one, also when it is over. @type {Figures | null} */
+  /** Those of the last run, also when it is over. @type {Figures | null} */
   figures = null;
+  /**
+   * What the worklet said at the end of the last stop.
+   * @type {import("./player.js").PlayoutStatus | null}
+   */
+  silent = null;
 
   /** @param {URLSearchParams} parameters */
   constructor(parameters) {
@@ -65,7 +70,9 @@ class DemoPage {
     const on = (type, act) =>
       player.addEventListener(type, (event) => act(/** @type {any} */ (event).detail));
     for (const type of ["started", "resumed"]) on(type, (status) => this.#soundBegins(status));
-    on("tick", (status) => this.#timeline.level(performance.now(), status));
+    on("tick", (status) => status.playing && this.#timeline.level(performance.now(), status));
+    on("finished", () => this.#run !== null && this.#finish(this.#run, "Finished"));
+    on("word", (word) => this.#run !== null && this.#transcript.show(word));
     on("underrun", () => this.#soundEnds("underrun"));
     on("drained", () => this.#soundEnds(null));
     on("error", (error) => this.#fail("A packet could not be decoded", error));
@@ -87,6 +94,9 @@ class DemoPage {
         view.showNotice(describeError(/** @type {any} */ (event).detail));
       });
     }
+    this.#picker.addEventListener("change", (event) => {
+      remembered.set("voice", /** @type {any} */ (event).detail.id);
+    });
     view.onClick("speak", (event) => this.#speak(event.timeStamp, this.#sendWhole));
     view.onClick("stream", (event) => this.#speak(event.timeStamp, this.#sendTokens));
     view.onClick("stop", (event) => this.#stop(event.timeStamp));
@@ -136,6 +146,7 @@ class DemoPage {
       if (!response.ok) throw new Error(`The gateway answered with HTTP ${response.status}.`);
       const { voices, default: defaultId } = await response.json();
       this.#picker.setVoices(voices, defaultId);
+      this.#picker.select(remembered.get("voice") ?? "");
     } catch (error) {
       this.#fail("The list of voices could not be loaded", error);
     }
@@ -163,7 +174,6 @@ class DemoPage {
     /** @type {Run} */
     const run = {
       figures: new Figures(clickMs),
-      tokens: new AbortController(),
       speech: null,
       text,
     };
@@ -171,7 +181,7 @@ class DemoPage {
     try {
       await Promise.all([this.client.connect(), this.player.resume()]);
       if (this.#run !== run) return;
-      const speech = this.client.startContext(this.#startOptions());
+      const speech = this.client.start(this.#startOptions());
       run.speech = speech;
       this.#follow(run, speech);
       this.player.prebufferSamples = (Number(this.#view.value("prebuffer")) / 1000) * MEDIA_RATE;
@@ -187,7 +197,7 @@ class DemoPage {
 
   /** @param {Run} run */
   #sendWhole = async (run) => {
-    run.speech?.text(run.text);
+    run.speech?.feed(run.text);
     run.speech?.end();
   };
 
@@ -197,10 +207,9 @@ class DemoPage {
       tokensPerSecond: Number(this.#view.value("rate")),
       firstTokenMs: Number(this.#view.value("first-token")),
       burst: Number(this.#view.value("burst")),
-      signal: run.tokens.signal,
+      signal: run.speech?.signal,
     });
-    for await (const token of tokens) run.speech?.text(token);
-    if (!run.tokens.signal.aborted) run.speech?.end();
+    await run.speech?.speak(tokens);
   };
 
   #startOptions() {
@@ -254,7 +263,6 @@ class DemoPage {
     });
     on("words", (event) => this.#transcript.addWords(event));
     on("started", (event) => this.#view.showFormat(event, this.player.opusDecoder));
-    on("done", () => this.player.sounding || this.#finishWhenQuiet(run));
     on("warning", (event) => this.#view.showNotice(describeError(event)));
     on("error", (event) => {
       this.#view.showNotice(describeError(event));
@@ -267,22 +275,20 @@ class DemoPage {
   async #stop(clickMs) {
     const run = this.#run;
     if (run === null) return;
-    run.tokens.abort();
     const { speech, figures } = run;
-    const stopping = this.player.stop();
+    const stopping = this.player.stop({ fadeMs: Number(this.#view.value("fade")) });
     this.player.leave(); // each run has a context of its own, which is ended below
     this.#timeline.soundEnds(performance.now());
     this.#timeline.mark(performance.now(), "stop");
-    const { cancelled } = await stopping;
-    figures.stopped(clickMs, performance.now());
+    this.silent = await stopping.silent;
+    figures.stopped(clickMs, this.silent);
     this.#finish(run, "Stopped");
-    const answer = speech === null ? undefined : await cancelled;
-    if (answer === undefined) return;
-    if (answer.open) speech?.end();
-    figures.heard = answer.heard;
-    if (this.figures !== figures) return; // another run has begun
-    this.#transcript.stopAt(answer.heard.text_offset);
-    this.#view.showHeard(answer.heard, run.text);
+    const heard = await stopping.heard;
+    if (!speech?.gone) speech?.end();
+    figures.heard = heard;
+    if (heard === null || this.figures !== figures) return; // another run has begun
+    this.#transcript.stopAt(heard.text_offset);
+    this.#view.showHeard(heard, run.text);
   }
 
   /** @param {import("./player.js").PlayoutStatus} status */
@@ -300,18 +306,7 @@ class DemoPage {
     const now = performance.now();
     this.#timeline.soundEnds(now);
     if (mark !== null) this.#timeline.mark(now, mark);
-    else if (this.#run.speech?.gone) this.#finishWhenQuiet(this.#run);
-    else this.#view.showStatus("Waiting for more text");
-  }
-
-  /**
-   * Everything was sent; finished, unless samples are still on their way through the decoder.
-   * @param {Run} run
-   */
-  #finishWhenQuiet(run) {
-    const { receivedSamples, started } = /** @type {any} */ (run.speech);
-    const due = receivedSamples - (started.preskip_samples ?? 0);
-    if (this.player.position >= due) this.#finish(run, "Finished");
+    else if (!this.#run.speech?.gone) this.#view.showStatus("Waiting for more text");
   }
 
   /**
@@ -322,7 +317,6 @@ class DemoPage {
     if (this.#run !== run) return;
     this.#measure(run);
     this.#run = null;
-    run.tokens.abort();
     this.#transcript.rest();
     this.#view.showRunning(false);
     this.#view.showStatus(status);
@@ -333,7 +327,6 @@ class DemoPage {
   #frame(run) {
     if (this.#run !== run) return;
     this.#measure(run);
-    if (this.player.sounding) this.#transcript.show(this.player.audiblePosition);
     this.#paint(run);
     requestAnimationFrame(() => this.#frame(run));
   }

@@ -23,6 +23,8 @@ export class Figures {
     this.underruns = 0;
     /** Click on Stop to the last audible sample handed to the device. @type {number | null} */
     this.interruptionMs = null;
+    /** Sound that was handed to the device after the cut reached the worklet: the fade. */
+    this.fadeMs = 0;
     /** What the gateway says was heard. @type {any} */
     this.heard = null;
   }
@@ -54,11 +56,13 @@ export class Figures {
   }
 
   /**
+   * Both ends are read where they happen: the click in its event, the end in the worklet.
    * @param {number} clickMs
-   * @param {number} silentMs
+   * @param {import("./player.js").PlayoutStatus} status of the worklet when it was silent
    */
-  stopped(clickMs, silentMs) {
-    this.interruptionMs = silentMs - clickMs;
+  stopped(clickMs, { silentMs = clickMs, played, cutAt }) {
+    this.interruptionMs = Math.max(0, silentMs - clickMs);
+    this.fadeMs = toMs(played - cutAt);
     this.depthMs = 0;
     this.leadMs = 0;
   }

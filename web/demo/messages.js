@@ -42,6 +42,7 @@ const BY_CLOSE = {
   1011: "The gateway had an internal error. Its log tells more.",
   1012: "The gateway is restarting.",
   1013: "The gateway is full at present.",
+  4409: "Another page has taken this session over.",
   4408: "This page read too slowly, so the gateway gave up on it.",
 };
 
@@ -64,7 +65,8 @@ export function describeError(error) {
  * @param {import("./voice-client.js").ClientState} state
  * @returns {Notice | null}
  */
-export function describeClose({ code, error, retryInMs }) {
+export function describeClose({ code, error, retryInMs, resuming }) {
+  if (resuming || code === 4404) return null; // it goes on, or a new session follows at once
   if (code === 4401) return describeError({ code: "unauthorized", message: error?.message ?? "" });
   const again =
     retryInMs === undefined

@@ -1,11 +1,13 @@
 /** The document: reads its fields, shows states and figures.  It decides nothing. */
 
+import { remembered } from "./remembered.js";
 import { MEDIA_RATE } from "./wire.js";
 
 const CONNECTION = {
   connecting: "Connecting…",
   ready: "Connected",
   waiting: "Reconnecting…",
+  resuming: "Resuming…",
   idle: "Asleep until you speak",
   failed: "Not connected",
 };
@@ -22,6 +24,21 @@ const SLIDERS = {
   burst: (value) => `${Math.round(value * 100)} %`,
 };
 
+/** Fields that outlive a reload; the prebuffer is the gateway's advice, the voice the picker's. */
+const REMEMBERED = [
+  "text",
+  "speed",
+  "rate",
+  "codec",
+  "sample-rate",
+  "bitrate",
+  "frame",
+  "decoder",
+  "fade",
+  "first-token",
+  "burst",
+];
+
 export class PageView {
   #document;
   /** What the notice in sight offers; empty if none is, or nothing. */
@@ -35,6 +52,15 @@ export class PageView {
     }
     this.get("text").addEventListener("input", () => this.showComposer());
     this.get("dismiss").addEventListener("click", () => this.showNotice(null));
+    this.#remember();
+  }
+
+  #remember() {
+    for (const id of REMEMBERED) {
+      const before = remembered.get(id);
+      if (before !== null) this.setValue(id, before);
+      this.get(id).addEventListener("input", () => remembered.set(id, this.value(id)));
+    }
   }
 
   /** @param {string} id */
@@ -117,11 +143,11 @@ export class PageView {
   }
 
   /** @param {import("./voice-client.js").ClientState} state */
-  showConnection({ state, code }) {
+  showConnection({ state, code, resuming }) {
     const asleep = state === "idle" && (code === undefined || code === 1000 || code === 1001);
     const shown = state === "idle" && !asleep ? "failed" : state;
     this.get("connection").dataset.state = shown;
-    this.get("connection").textContent = CONNECTION[shown];
+    this.get("connection").textContent = CONNECTION[resuming ? "resuming" : shown];
     this.get("reconnect").hidden = shown !== "failed" && shown !== "waiting";
   }
 

@@ -8,22 +8,29 @@
  *          playing ──dry, talkspurt complete──► filling (drained)
  *          any ──cut──► filling, after a fade of some milliseconds
  *
- * Messages in:  {type: "open", generation, prebufferSamples}  counts restart, old audio is cut
- *               {type: "pcm", generation, samples}            Float32Array at 48 kHz, transferred
- *               {type: "end", generation, position}           the talkspurt ends at that sample
- *               {type: "cut", id}                             silence, and forget what is queued
- *               {type: "capture"}                             answer with what was played
+ * A cut takes effect in the quantum after its message: the samples of the fade are taken out of the
+ * queue, the queue is emptied, and nothing else of it is ever heard.
+ *
+ * Messages in:  {type: "open", generation, prebufferSamples, fadeSamples}  cut, then count anew
+ *               {type: "pcm", generation, samples}  Float32Array at 48 kHz, transferred
+ *               {type: "end", generation, position} the talkspurt ends at that sample
+ *               {type: "cut", id, fadeSamples}      silence, and forget what is queued
+ *               {type: "capture"}                   answer with what was played
  * Messages out: {type: "tick" | "started" | "resumed" | "underrun" | "drained" | "silent",
- *                generation, played, depth, underruns, peak, time, captured, cut}
+ *                generation, playing, played, depth, underruns, peak, time, captured, cut, cutAt,
+ *                wallMs}
  *
  * `played` counts the samples of the generation that were handed to the device, `time` is the
- * context's time behind the last of them; `silent` says that the cut with the id `cut` is over.
- * process() allocates nothing but a message each 1,024
- * samples while it plays.
+ * context's time behind the last of them.  `silent` says that the cut with the id `cut` is over:
+ * `cutAt` is what had been played when its message came, `wallMs` (of Date.now(), the only wall
+ * clock here) when the last audible sample was handed over.  Ticks go on for two seconds after
+ * the last sample, because that long a device may take until it is heard.  process() allocates
+ * nothing but a message each 1,024 samples.
  */
 
 const TICK_SAMPLES = 1_024;
-const QUANTUM_SAMPLES = 128;
+/** Ticks after the last sample: for more than the delay of a wireless loudspeaker. */
+const TAIL_SAMPLES = 96_000;
 const CAPTURE_BLOCK = 48_000;
 /** Where sound stops without a fade, the last value decays by this factor per sample: no click. */
 const DECAY = 0.97;
@@ -113,12 +120,14 @@ class PlayoutProcessor extends AudioWorkletProcessor {
   #fadeLength = 0;
   #fadeOffset = 0;
   #cutId = 0;
+  #cutAt = 0;
+  #tail = 0;
   #recorder;
 
-  /** @param {{processorOptions: {fadeSamples: number, capture: boolean}}} options */
+  /** @param {{processorOptions: {fadeSamplesMax: number, capture: boolean}}} options */
   constructor({ processorOptions }) {
     super();
-    this.#fade = new Float32Array(processorOptions.fadeSamples);
+    this.#fade = new Float32Array(processorOptions.fadeSamplesMax);
     this.#recorder = processorOptions.capture ? new Recorder() : null;
     this.port.onmessage = ({ data }) => this.#receive(data);
   }
@@ -126,9 +135,9 @@ class PlayoutProcessor extends AudioWorkletProcessor {
   /** @param {any} message */
   #receive(message) {
     if (message.type === "cut") {
-      this.#cut(message.id);
+      this.#cut(message.id, message.fadeSamples);
     } else if (message.type === "open") {
-      this.#cut(this.#cutId);
+      this.#cut(this.#cutId, message.fadeSamples);
       this.#generation = message.generation;
       this.#prebufferSamples = message.prebufferSamples;
       this.#endPosition = 0;
@@ -149,14 +158,19 @@ class PlayoutProcessor extends AudioWorkletProcessor {
    */
   process(_inputs, outputs) {
     const output = outputs[0][0];
-    let filled = this.#playFade(output);
-    if (!this.#playing && this.#isFilled()) this.#begin();
+    const faded = this.#playFade(output);
+    let filled = faded;
+    if (!this.#playing && this.#isFilled()) this.#begin(filled);
     if (this.#playing) filled += this.#play(output, filled);
     if (filled < output.length) this.#decay(output, filled);
+    if (!this.#playing && faded === 0) this.#tail = Math.max(0, this.#tail - output.length);
     if (this.#recorder !== null && (this.#played > 0 || this.#recorder.length > 0)) {
       this.#recorder.add(output);
     }
-    if (this.#playing && (this.#sinceTick += output.length) >= TICK_SAMPLES) this.#post("tick");
+    const ticking = this.#playing || this.#tail > 0;
+    if (ticking && (this.#sinceTick += output.length) >= TICK_SAMPLES) {
+      this.#post("tick", output.length);
+    }
     return true;
   }
 
@@ -170,9 +184,10 @@ class PlayoutProcessor extends AudioWorkletProcessor {
     return this.#endPosition > 0 && this.#played + this.#queue.length >= this.#endPosition;
   }
 
-  #begin() {
+  /** @param {number} offset in the quantum, of the first sample */
+  #begin(offset) {
     this.#playing = true;
-    this.#post(this.#talking ? "resumed" : "started");
+    this.#post(this.#talking ? "resumed" : "started", offset);
     this.#talking = true;
   }
 
@@ -187,26 +202,30 @@ class PlayoutProcessor extends AudioWorkletProcessor {
     }
     if (count > 0) this.#lastSample = output[from + count - 1];
     this.#played += count;
-    if (from + count < output.length) this.#runDry();
+    if (from + count < output.length) this.#runDry(from + count);
     return count;
   }
 
-  #runDry() {
+  /** @param {number} offset in the quantum, behind the last sample */
+  #runDry(offset) {
     this.#playing = false;
+    this.#tail = TAIL_SAMPLES;
     this.#talking = !this.#isComplete();
     if (this.#talking) this.#underruns += 1;
-    this.#post(this.#talking ? "underrun" : "drained");
+    this.#post(this.#talking ? "underrun" : "drained", offset);
   }
 
   /**
    * Take what sounds next, shrinking to nothing, and forget the rest.
    * @param {number} id
+   * @param {number} fadeSamples 0: at once
    */
-  #cut(id) {
+  #cut(id, fadeSamples) {
     this.#cutId = id;
-    const fade = this.#fade;
+    const fade = this.#fade.subarray(0, fadeSamples);
     const wasFading = this.#fadeOffset < this.#fadeLength;
     if (!wasFading) {
+      this.#cutAt = this.#played;
       this.#fadeOffset = 0;
       this.#fadeLength = this.#playing ? this.#queue.read(fade, 0) : 0;
       this.#played += this.#fadeLength;
@@ -217,6 +236,7 @@ class PlayoutProcessor extends AudioWorkletProcessor {
     this.#queue.clear();
     this.#playing = false;
     this.#talking = false;
+    this.#tail = 0;
     if (!wasFading && this.#fadeLength === 0) this.#post("silent");
   }
 
@@ -231,7 +251,7 @@ class PlayoutProcessor extends AudioWorkletProcessor {
     this.#fadeOffset += count;
     if (this.#fadeOffset === this.#fadeLength) {
       this.#lastSample = 0;
-      this.#post("silent");
+      this.#post("silent", count);
     }
     return count;
   }
@@ -248,18 +268,24 @@ class PlayoutProcessor extends AudioWorkletProcessor {
     if (Math.abs(this.#lastSample) < INAUDIBLE) this.#lastSample = 0;
   }
 
-  /** @param {string} type */
-  #post(type) {
+  /**
+   * @param {string} type
+   * @param {number} [offset] of the quantum up to which `played` counts
+   */
+  #post(type, offset = 0) {
     this.port.postMessage({
       type,
       generation: this.#generation,
+      playing: this.#playing,
       played: this.#played,
       depth: this.#queue.length,
       underruns: this.#underruns,
       peak: this.#peak,
-      time: type === "tick" ? currentTime + QUANTUM_SAMPLES / sampleRate : currentTime,
+      time: currentTime + offset / sampleRate,
       captured: this.#recorder?.length ?? 0,
       cut: this.#cutId,
+      cutAt: this.#cutAt,
+      wallMs: type === "silent" ? Date.now() : 0,
     });
     this.#sinceTick = 0;
     this.#peak = 0;

@@ -8,7 +8,7 @@
 export class Transcript {
   #box;
   #pending = document.createTextNode("");
-  /** @type {{element: HTMLElement, start: number, end: number, timestamp: number}[]} */
+  /** @type {{element: HTMLElement, start: number}[]} */
   #words = [];
   /** @type {Map<number, {element: HTMLElement, text: string[], start: number, words: any[]}>} */
   #chunks = new Map();
@@ -51,15 +51,12 @@ export class Transcript {
   }
 
   /**
-   * Mark the word that sounds.
-   * @param {number} sample media time that the listener hears
+   * Mark the word that is heard now, and all before it as heard.
+   * @param {{start: number}} word
    */
-  show(sample) {
-    let active = this.#active;
-    while (active + 1 < this.#words.length && this.#words[active + 1].timestamp <= sample) {
-      active += 1;
-    }
-    if (active === this.#active) return;
+  show({ start }) {
+    const active = this.#words.findLastIndex((word) => word.start <= start);
+    if (active < 0 || active === this.#active) return;
     this.#words[this.#active]?.element.classList.remove("now");
     for (let i = this.#active + 1; i <= active; i += 1) {
       this.#words[i].element.classList.add("heard");
@@ -102,7 +99,7 @@ export class Transcript {
     const slice = (/** @type {number} */ from, /** @type {number} */ to) =>
       chunk.text.slice(from - chunk.start, to - chunk.start).join("");
     let offset = chunk.start;
-    chunk.words.forEach(({ start, end, timestamp }, i) => {
+    chunk.words.forEach(({ start, end }, i) => {
       const before = /\S*$/u.exec(slice(offset, start))?.[0] ?? "";
       const next = chunk.words[i + 1]?.start ?? chunk.start + chunk.text.length;
       const after = /^\S*/u.exec(slice(end, next))?.[0] ?? "";
@@ -113,12 +110,12 @@ export class Transcript {
       element.textContent = slice(from, to);
       chunk.element.append(slice(offset, from), element);
       offset = to;
-      this.#remember({ element, start, end, timestamp });
+      this.#remember({ element, start });
     });
     chunk.element.append(slice(offset, chunk.start + chunk.text.length));
   }
 
-  /** @param {{element: HTMLElement, start: number, end: number, timestamp: number}} word */
+  /** @param {{element: HTMLElement, start: number}} word */
   #remember(word) {
     const index = this.#words.findIndex((other) => other.start === word.start);
     if (index < 0) {

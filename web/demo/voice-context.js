@@ -11,6 +11,8 @@ import { WordTrack } from "./word-track.js";
 /** Characters in one `text` message: escaped as JSON they stay below the gateway's 64 KiB. */
 const TEXT_UNITS_MAX = 8_000;
 
+/** @typedef {import("./word-track.js").Heard} Heard */
+
 /**
  * What `start` may say; what is left out, the gateway chooses.
  * @typedef {object} StartOptions
@@ -27,22 +29,26 @@ const TEXT_UNITS_MAX = 8_000;
 /**
  * What the listener has heard; see `report` in docs/protocol.md.
  * @typedef {object} Report
- * @property {number} played_samples
- * @property {number} [depth_samples]
+ * @property {number} played_samples handed to the device
+ * @property {number} [depth_samples] decoded, waiting
  * @property {number} [underruns]
+ * @property {number} [output_latency_samples] what the device holds: handed over, not yet heard
  */
 
 /**
  * Events, each with the gateway's message as `detail`: `started`, `chunk`, `words`, `done`,
  * `cancelled`, `warning`, `error`; besides, `audio` (an AudioMessage of wire.js), `sent`
- * (`{text}`, for logs) and `lost` (`{code}`: the connection went away, nothing more will come).
+ * (`{text}`, for logs) and `lost` (`{code}`: the session is gone, nothing more will come).
+ * Words as they sound are the player's event `word`.
  */
 export class VoiceContext extends EventTarget {
   #send;
   /** A high surrogate whose other half is still to come with the next token. */
   #carry = "";
-  /** @type {((cancelled: any) => void)[]} */
+  /** Who waits for the answer to which cancel. @type {((heard: Heard) => void)[]} */
   #cancels = [];
+  /** Aborted where the text that is being written is no longer wanted. */
+  #turn = new AbortController();
   #ended = false;
   #playedSamples = 0;
   /** @type {{arrivalMs: number, timestamp: number} | null} */
@@ -50,7 +56,7 @@ export class VoiceContext extends EventTarget {
   #jitter = 0;
 
   /**
-   * Made by VoiceClient.startContext, not by you.
+   * Made by VoiceClient.start, not by you.
    * @param {string} id
    * @param {(type: string, fields: Record<string, unknown>) => void} send
    */
@@ -74,7 +80,7 @@ export class VoiceContext extends EventTarget {
    * Append text: a token, a word, a page.
    * @param {string} text
    */
-  text(text) {
+  feed(text) {
     if (this.#ended) throw new Error(`The context ${this.id} was ended: it takes no more text.`);
     let rest = this.#carry + text;
     this.#carry = "";
@@ -100,17 +106,55 @@ export class VoiceContext extends EventTarget {
     this.#command("end");
   }
 
+  /** Aborted by the next cancel, and when the session is lost: for whoever makes the text. */
+  get signal() {
+    return this.#turn.signal;
+  }
+
   /**
-   * Silence at once.
-   * @param {{playedSamples?: number}} [what] what the listener has heard of this generation
-   * @returns {Promise<any>} the gateway's `cancelled`; if everything had been sent before, one of
-   *   our own making, from the word times
+   * Speak what an iterator gives, as it gives it, then end.  A cancel ends this at once, also while
+   * the iterator waits for its next token; then its `return()` is called.
+   * @param {AsyncIterable<string> | Iterable<string>} tokens
+   * @returns {Promise<boolean>} whether all of them were sent
+   */
+  async speak(tokens) {
+    const { signal } = this;
+    const iterator = iteratorOf(tokens);
+    const stopped = new Promise((resolve) => {
+      signal.addEventListener("abort", () => resolve(null), { once: true });
+    });
+    try {
+      for (;;) {
+        const next = signal.aborted ? null : await Promise.race([iterator.next(), stopped]);
+        if (next === null || signal.aborted) {
+          Promise.resolve(iterator.return?.()).catch(() => {});
+          return false;
+        }
+        if (next.done) break;
+        this.feed(next.value);
+      }
+    } catch (error) {
+      if (signal.aborted) return false; // a fetch that was given our signal
+      throw error;
+    }
+    this.end();
+    return true;
+  }
+
+  /**
+   * Silence at once.  The context stays open for the next text, unless it was ended before.
+   * @param {{playedSamples?: number}} [what] what the listener will have heard of this generation
+   *   when silence begins; Player.stop() knows it
+   * @returns {Promise<Heard>} the gateway's answer; if everything had been sent before, or the
+   *   session is lost, one of our own making, from the word times
    */
   cancel({ playedSamples = this.#playedSamples } = {}) {
-    this.#playedSamples = playedSamples;
+    this.#playedSamples = Math.round(playedSamples);
     this.#carry = "";
-    if (this.gone) return Promise.resolve(this.#cancelledHere());
-    this.#command("cancel", { played_samples: Math.round(playedSamples) });
+    this.#turn.abort();
+    if (this.gone) return Promise.resolve(this.words.heard(this.#playedSamples));
+    this.#turn = new AbortController();
+    this.#command("cancel", { played_samples: this.#playedSamples });
     return new Promise((resolve) => this.#cancels.push(resolve));
   }
 
@@ -122,6 +166,7 @@ export class VoiceContext extends EventTarget {
     this.#playedSamples = report.played_samples;
     if (this.gone || this.started === null || this.#cancels.length > 0) return;
     this.#command("report", {
+      generation: this.generation,
       ...report,
       ...(this.sequenceNumber >= 0 && {
         sequence_number: this.sequenceNumber,
@@ -166,8 +211,13 @@ export class VoiceContext extends EventTarget {
     this.#emit("audio", message);
   }
 
+  /** For VoiceClient: the session goes on after a cut, which is no jitter. */
+  receiveResumption() {
+    this.#previous = null;
+  }
+
   /**
-   * For VoiceClient: the connection is lost.
+   * For VoiceClient: the session is lost.
    * @param {number} code
    */
   receiveLoss(code) {
@@ -184,22 +234,14 @@ export class VoiceContext extends EventTarget {
     this.#playedSamples = 0;
     this.#previous = null;
     this.gone = !event.open;
-    this.#cancels.shift()?.(event);
+    this.#cancels.shift()?.(event.heard);
   }
 
   #finish() {
     this.gone = true;
-    for (const resolve of this.#cancels.splice(0)) resolve(this.#cancelledHere());
-  }
-
-  #cancelledHere() {
-    return {
-      type: "cancelled",
-      context: this.id,
-      generation: this.generation,
-      heard: this.words.heard(this.#playedSamples),
-      open: false,
-    };
+    if (!this.#ended) this.#turn.abort();
+    const heard = this.words.heard(this.#playedSamples);
+    for (const resolve of this.#cancels.splice(0)) resolve(heard);
   }
 
   /**
@@ -237,6 +279,14 @@ export class VoiceContext extends EventTarget {
   #emit(name, detail) {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
+}
+
+/**
+ * @param {any} tokens
+ * @returns {AsyncIterator<string> | Iterator<string>}
+ */
+function iteratorOf(tokens) {
+  return (tokens[Symbol.asyncIterator] ?? tokens[Symbol.iterator]).call(tokens);
 }
 
 /** @param {number} unit */

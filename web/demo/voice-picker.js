@@ -6,6 +6,13 @@
  * Esc work; Tab leaves and keeps the choice.
  */
 
+/** Of the list, in CSS pixels: its least and greatest height, and what it leaves free. */
+const HEIGHT_MIN = 140;
+const HEIGHT_MAX = 380;
+const MARGIN = 14;
+/** With less than this below the field the list may open upwards. */
+const ROOM = 260;
+
 /**
  * @typedef {object} Voice
  * @property {string} id
@@ -25,7 +32,6 @@ export class VoicePicker extends EventTarget {
   /** @type {HTMLElement[]} */
   #options = [];
   #active = -1;
-  #names = languageNames();
 
   /**
    * @param {HTMLInputElement} field role="combobox"
@@ -42,6 +48,7 @@ export class VoicePicker extends EventTarget {
     field.addEventListener("blur", () => this.#close());
     field.addEventListener("input", () => this.#render(field.value));
     field.addEventListener("keydown", (event) => this.#onKey(event));
+    globalThis.visualViewport?.addEventListener("resize", () => this.#place());
     list.addEventListener("pointerdown", (event) => event.preventDefault()); // keeps the focus
     list.addEventListener("click", (event) => {
       const option = /** @type {HTMLElement} */ (event.target).closest("[role=option]");
@@ -77,11 +84,27 @@ export class VoicePicker extends EventTarget {
     this.#field.placeholder = `Search ${this.#voices.length} voices`;
     this.#list.hidden = false;
     this.#field.setAttribute("aria-expanded", "true");
+    document.body.classList.add("picking");
+    this.#place();
     this.#render("");
+  }
+
+  /** Where there is more room, above or below, and no higher than that: a keyboard may be open. */
+  #place() {
+    if (this.#list.hidden) return;
+    const { top, bottom } = this.#field.getBoundingClientRect();
+    const { height = innerHeight, offsetTop = 0 } = globalThis.visualViewport ?? {};
+    const above = top - offsetTop - MARGIN;
+    const below = offsetTop + height - bottom - MARGIN;
+    const up = below < ROOM && above > below;
+    this.#list.classList.toggle("up", up);
+    const most = Math.min(HEIGHT_MAX, up ? above : below);
+    this.#list.style.maxHeight = `${Math.max(HEIGHT_MIN, most)}px`;
   }
 
   #close() {
     this.#list.hidden = true;
+    document.body.classList.remove("picking");
     this.#field.setAttribute("aria-expanded", "false");
     this.#field.removeAttribute("aria-activedescendant");
     this.#showChoice();
@@ -190,16 +213,32 @@ export class VoicePicker extends EventTarget {
 
   /** @param {Voice} voice */
   #group(voice) {
-    try {
-      return this.#names?.of(voice.language) ?? voice.language;
-    } catch {
-      return voice.language; // not a tag that this browser can read
-    }
+    return languageName(voice.language) ?? voice.name.replace(/,.*$/, "");
   }
 }
 
-function languageNames() {
-  return "DisplayNames" in Intl ? new Intl.DisplayNames(["en"], { type: "language" }) : null;
+/** @type {Intl.DisplayNames | null} */
+const NAMES =
+  "DisplayNames" in Intl
+    ? new Intl.DisplayNames(["en"], { type: "language", fallback: "none" })
+    : null;
+
+/**
+ * A language in words, as exactly as this browser can say it.
+ * @param {string} tag BCP 47, or nearly: "en-us-nyc" is asked for as "en-us"
+ * @returns {string | null} null if not even the language itself has a name
+ */
+export function languageName(tag) {
+  const parts = tag.replace(/-x-.*$/i, "").split("-");
+  for (; parts.length > 0; parts.pop()) {
+    try {
+      const name = NAMES?.of(parts.join("-"));
+      if (name !== undefined) return name;
+    } catch {
+      // no tag that this browser can read: ask for less
+    }
+  }
+  return null;
 }
 
 /**
