@@ -168,6 +168,7 @@ FULL: tuple[events.ServerEvent, ...] = (
     events.Started("c", 1, 0, "v", "en", 1.0, OPUS, 312),
     events.ChunkStarted("c", 0, 2, "Hi", 0, 2, 96, (WORD,)),
     events.WordsTimed("c", 0, 2, (WORD,)),
+    events.Flushed("c", 0),
     events.Done("c", 0, 480, 1, 2),
     events.Cancelled("c", 1, events.Heard(2, "Hi", 99, "client"), True),
     events.Warned("w", "m", context="c", field="f", limit=5),

@@ -100,7 +100,9 @@ def test_the_bare_sender_gets_the_messages_and_their_due_times() -> None:
     recording = _recording(heard, _cadence(LOAD))
 
     assert [message for _, message in recording] == [b"one", b"two", b"three"]
-    assert [due_s for due_s, _ in recording] == pytest.approx([0.0, 0.0, 0.66])
+    assert [due_s for due_s, _ in recording] == pytest.approx(
+        [0.0, 0.0, 1.06 - LOAD.pacing.lead_start_s]
+    )
 
 
 def _report(heard: Heard) -> Report:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.sim.curves import BATCHES, TOKENS, main
 from tests.sim.hardware import read_hardware
 
@@ -23,4 +25,4 @@ def test_what_was_measured_can_be_simulated(tmp_path: Path) -> None:
     assert 200 < frames[-1] < 600
     assert hardware.render_s(frames[-1]) > hardware.render_s(frames[0]) > 0
     assert len(hardware.spread) == 2 * 120
-    assert hardware.spread[120] == 1.0
+    assert hardware.spread[120] == pytest.approx(1.0, abs=0.1)
