@@ -47,6 +47,8 @@ class EngineInfo:
     lanes: int
     batch_max: int
     plans_ahead: bool
+    lanes_alone: int = 1
+    """Lanes whose time a call may take while it is the only one: it spreads over idle cores."""
 
 
 class Engine(Protocol):

@@ -4,10 +4,10 @@
                                              └─► front, source of the first clause
     render   windows of one size ──generator──► PCM
 
-A call computes on the lane's own thread; several lanes share the sessions, so the weights are there
-once.  Batches bring nothing on a CPU, one thread a window does (measured: kokoro.md, "Batching and
-workers"), hence ``batch_max`` 1 and as many lanes as cores.  The plan, which first audio waits for,
-may use more threads than one.
+A call computes on the lane's own thread; several lanes share the sessions.  Batches bring nothing
+on a CPU, one thread a window does (docs/benchmarks.md), hence ``batch_max`` 1 and as many lanes as
+cores.  The plan, which first audio waits for, may use more threads than one; so may a window while
+nothing else is computed, because a single listener has no use for idle cores.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import numpy as np
 
 from gateway.engine.base import Emit, EngineInfo, Voice
 from gateway.engine.espeak_phonemizer import EspeakPhonemizer
+from gateway.engine.kokoro.calls import Calls
 from gateway.engine.kokoro.clause import Clause, Place
 from gateway.engine.kokoro.frontend import Frontend
 from gateway.engine.kokoro.graphs import SplitGraphs
@@ -71,6 +72,8 @@ class RenderOptions:
     batch_max: int = 1
     plan_threads: int = 1
     render_threads: int = 1
+    alone_threads: int = 1
+    """Of a window that is rendered while nothing else is."""
     seed: int = 0
     """Of the noise in the source: the same text gives the same samples."""
 
@@ -85,6 +88,7 @@ class RenderOptions:
             prior_frames=settings.prior_frames,
             lanes=settings.lanes,
             plan_threads=settings.plan_threads,
+            alone_threads=settings.alone_threads,
         )
 
 
@@ -144,6 +148,7 @@ class KokoroEngine:
         self._model: Model | None = None
         self._graphs: SplitGraphs | None = None
         self._info: EngineInfo | None = None
+        self._calls = Calls()
 
     @property
     def info(self) -> EngineInfo:
@@ -165,7 +170,10 @@ class KokoroEngine:
         if model.manifest.stand_in:
             logger.warning("model %s is %s", model.manifest.name, STAND_IN_NOTICE)
         graphs = SplitGraphs.open(
-            model, plan_threads=options.plan_threads, render_threads=options.render_threads
+            model,
+            plan_threads=options.plan_threads,
+            render_threads=options.render_threads,
+            alone_threads=options.alone_threads,
         )
         self._reader.start()
         self._graphs, self._model = graphs, model
@@ -178,6 +186,7 @@ class KokoroEngine:
             lanes=options.lanes,
             batch_max=options.batch_max,
             plans_ahead=True,
+            lanes_alone=max(1, min(options.lanes, options.alone_threads)),
         )
         self._warm_up(default)
 
@@ -198,7 +207,12 @@ class KokoroEngine:
 
     def plan(self, requests: Sequence[SynthesisRequest]) -> Sequence[Plan | SynthesisError]:
         """Durations of all texts in one batch; then the features of each one's first clause."""
-        graphs = self._open_graphs()
+        with self._calls.enter():
+            return self._plan(self._open_graphs(), requests)
+
+    def _plan(
+        self, graphs: SplitGraphs, requests: Sequence[SynthesisRequest]
+    ) -> list[Plan | SynthesisError]:
         read = [self._read(request) for request in requests]
         clauses = iter(self._clauses(graphs, [each for each in read if isinstance(each, _Ready)]))
         plans: list[Plan | SynthesisError] = []
@@ -225,17 +239,19 @@ class KokoroEngine:
                 places.append((i, place.clause, place.index))
         if not places:
             return
-        made = graphs.generate(
-            [
-                (
-                    clause.acoustics(graphs),
-                    clause.spans[place],
-                    clause.style,
-                    clause.given(place, graphs.statistics),
-                )
-                for _, clause, place in places
-            ]
-        )
+        with self._calls.enter() as alone:
+            made = graphs.generate(
+                [
+                    (
+                        clause.acoustics(graphs),
+                        clause.spans[place],
+                        clause.style,
+                        clause.given(place, graphs.statistics),
+                    )
+                    for _, clause, place in places
+                ],
+                alone=alone,
+            )
         for (i, clause, place), (audio, moments) in zip(places, made, strict=True):
             pcm = PcmBlock(clause.receive(place, audio, moments), SAMPLE_RATE)
             emit(i, Rendering(pcm, final=True))
@@ -306,7 +322,9 @@ class KokoroEngine:
         span = whole(planned.frames)
         clause = Clause(planned, style, None, (span,), Method.EXACT, seed=0)
         given = clause.given(0, graphs.statistics)
-        ((audio, _),) = graphs.generate([(clause.acoustics(graphs), span, style, given)])
+        window = (clause.acoustics(graphs), span, style, given)
+        graphs.generate([window], alone=True)
+        ((audio, _),) = graphs.generate([window])
         if len(audio) != planned.frames * FRAME_SAMPLES or not np.isfinite(audio).all():
             raise SetupError(
                 f"the model in {self._folder} does not compute speech: {planned.frames} frames "
