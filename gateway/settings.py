@@ -295,6 +295,12 @@ class KokoroSettings(Section):
         le=64,
         description="Threads of one plan, for which the first audio waits.",
     )
+    alone_threads: int = Field(
+        default_factory=lambda: min(8, os.cpu_count() or 1),
+        ge=1,
+        le=64,
+        description="Threads of a window while nothing else is computed; 1 saves 100 MB of memory.",
+    )
     statistics: Literal["blended", "carried", "prior", "local", "exact"] = Field(
         "blended",
         description="What a window's norms average over; 'exact' renders whole clauses at once.",

@@ -62,6 +62,7 @@ def test_a_model_is_fetched_and_listed(
         "architecture": "kokoro",
         "stand_in": False,
         "graphs": [{"role": "whole", "precision": "fp32", "file": "tiny.onnx"}],
+        "variants": [],
         "voices": ["af_heart", "am_adam", "bf_emma", "jf_alpha"],
         "licence": "Apache-2.0",
         "source": "https://example.org/tiny",

@@ -52,7 +52,11 @@ NEVER_TOGETHER = ("gateway.session", "gateway.engine", "gateway.codecs")
 ONLY_HERE = {
     "opuslib": ("gateway/codecs/libopus.py",),
     "espeakng_loader": ("gateway/engine/espeak", "gateway/doctor.py"),
-    "onnxruntime": ("gateway/engine/kokoro/runtime.py", "gateway/doctor.py"),
+    "onnxruntime": (
+        "gateway/engine/kokoro/runtime.py",
+        "gateway/engine/kokoro/export/quantize.py",  # its tools, which the runtime never needs
+        "gateway/doctor.py",
+    ),
     "uvicorn": ("gateway/server.py", "gateway/doctor.py"),
     "prometheus_client": ("gateway/ops/metrics.py",),
 }

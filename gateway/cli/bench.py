@@ -1,8 +1,9 @@
 """``voice-gateway bench``: what a model does on this machine, beside what onnxruntime could do.
 
 Every figure comes with its reference and their ratio, measured in one process, in turns, so that a
-machine that is busy or slows down is so for both.  Figures are medians over the rounds.  A
-stand-in's figures are marked: its weights are random, but it costs what the model costs.
+machine that is busy or slows down is so for both; how much others took of it is said.  Figures are
+medians over the rounds.  A stand-in's figures are marked: its weights are random, but it costs
+what the model costs.
 """
 
 from __future__ import annotations
@@ -16,10 +17,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.cli.options import Json
-from gateway.errors import InvalidValue
 
 if TYPE_CHECKING:
-    from gateway.cli.bench_kokoro import Figure
+    from gateway.cli.bench_kokoro import Run
 
 app = typer.Typer(
     help="Measure a model on this machine.",
@@ -40,11 +40,11 @@ def first_audio(
     rounds: Rounds = 5,
     as_json: Json = False,
 ) -> None:
-    """Time from a sentence to its first window of sound.
+    """Time from a sentence to its first packets, with nothing else to do.
 
-    References: the same stages in onnxruntime alone; and the whole sentence in one graph, with
-    onnxruntime's defaults, as the kokoro-onnx package runs it (if the model has that graph:
-    standin --whole, export --whole).
+    References: plan and first window in onnxruntime alone, on all cores; and the whole sentence by
+    the package kokoro-onnx if that is installed, else in one session as that package opens it (if
+    the model has that graph: standin --whole, export --whole).
 
     [bold]Example[/bold]
 
@@ -64,8 +64,8 @@ def throughput(
 ) -> None:
     """Seconds of sound made in a second, with every lane busy.
 
-    Reference: onnxruntime alone, the same stages and windows on as many threads, the generator at
-    the best of batch sizes 1, 2 and 4.
+    Reference: onnxruntime alone, the same stages and windows, in the best of these shapes: batch
+    1, 2 or 4, on one thread a core or one call on all cores.
 
     [bold]Example[/bold]
 
@@ -91,43 +91,64 @@ def startup(
 
         voice-gateway bench startup --model DIR --json
     """
+    from gateway.cli.bench_kokoro import Run
     from gateway.cli.bench_startup import measure_startup
 
     starts = measure_startup(model, rounds)
+    figures = tuple(start.figure for start in starts)
     more = {"starts": [asdict(start) for start in starts]}
-    _print("startup", model, [start.figure for start in starts], as_json, more)
+    _print("startup", model, Run(figures, f"{rounds} restarts", None), as_json, more)
     if not as_json:
         typer.echo("\n".join(start.table for start in starts))
     if not all(start.met for start in starts):
         raise typer.Exit(1)
 
 
-def _print(
-    what: str,
-    folder: Path,
-    figures: list[Figure],
-    as_json: bool,
-    more: Mapping[str, Any] | None = None,
+@app.command("precision")
+def precision(
+    model: ModelFolder,
+    variant: Annotated[str, typer.Option("--precision", help="int8 or fp16.")] = "int8",
+    rounds: Rounds = 5,
+    as_json: Json = False,
 ) -> None:
+    """Time of a window in lower precision, beside the same in fp32.
+
+    [bold]Example[/bold]
+
+        voice-gateway bench precision --model DIR --precision int8 --json
+    """
+    from gateway.cli.bench_kokoro import measure_precision
+
+    _print("precision", model, measure_precision(model, variant, rounds), as_json)
+
+
+def _print(
+    what: str, folder: Path, run: Run, as_json: bool, more: Mapping[str, Any] | None = None
+) -> None:
+    from gateway.cli.bench_kokoro import machine
     from gateway.engine.kokoro.store import open_model
 
-    if not figures:
-        raise InvalidValue(f"--model: nothing can be measured with {folder}")
     manifest = open_model(folder).manifest
     if as_json:
         facts: dict[str, Any] = {
             "benchmark": what,
             "model": manifest.name,
             "stand_in": manifest.stand_in,
-            "figures": [figure.as_dict() for figure in figures],
+            "machine": machine(),
+            "of": run.about,
+            "others": run.others,
+            "figures": [figure.as_dict() for figure in run.figures],
             **(more or {}),
         }
         typer.echo(json.dumps(facts))
         return
     kind = "STAND-IN with random weights" if manifest.stand_in else "trained weights"
-    typer.echo(f"{what}: {manifest.name} ({kind})")
-    for figure in figures:
+    typer.echo(f"{what}: {manifest.name} ({kind}), {run.about}; {machine()}")
+    for figure in run.figures:
+        goal = f" ({figure.goal}: {'met' if figure.met else 'missed'})" if figure.goal else ""
         typer.echo(
-            f"  {figure.value:8.3f} {figure.unit}  against {figure.reference:8.3f} of "
-            f"{figure.of}: ratio {figure.ratio:.3f}"
+            f"  {figure.name}: {figure.value:.3f} {figure.unit} against {figure.reference:.3f} of "
+            f"{figure.of}: ratio {figure.ratio:.3f}{goal}"
         )
+    if run.others is not None:
+        typer.echo(f"  others took {run.others:.0%} of the machine meanwhile")

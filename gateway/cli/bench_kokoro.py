@@ -2,43 +2,39 @@
 
 from __future__ import annotations
 
+import math
+import os
+import platform
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gateway.engine.kokoro.engine import KokoroEngine, RenderOptions
-from gateway.engine.kokoro.graphs import Acoustics, SplitGraphs
-from gateway.engine.kokoro.manifest import WHOLE
-from gateway.engine.kokoro.phrases import CALIBRATION, HELD_OUT
-from gateway.engine.kokoro.reading import NONE, SAMPLE_RATE, Reading
-from gateway.engine.kokoro.runtime import open_plain_session
-from gateway.engine.kokoro.store import open_model
-from gateway.engine.kokoro.windows import Floats, Statistics, divide
-from gateway.media import seconds
+from gateway.cli.bench_sides import Bare, Ours, Package, Sentence
+from gateway.engine.kokoro.engine import RenderOptions
+from gateway.engine.kokoro.manifest import WHOLE, Variant
+from gateway.engine.kokoro.runtime import open_session, running_options
+from gateway.engine.kokoro.store import Model, open_model
+from gateway.errors import InvalidValue
 from gateway.settings import KokoroSettings
-from gateway.synthesis import (
-    Alignment,
-    Plan,
-    Rendering,
-    RequestId,
-    SynthesisRequest,
-    TextChunk,
-    Window,
-)
+
+SENTENCE_TOKENS = 60
+FRAMES = (20, 28, 48)
+"""Windows that precisions are compared on; 48 are the usual one with its context."""
 
 BATCHES = (1, 2, 4)
-SENTENCE_TOKENS = 110
+TRIES = 2
+"""Each batch shape is tried so often; its best time counts, as others may disturb."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A figure beside its reference."""
+    """A figure beside its reference; ``goal`` is what the ratio should be, with its sense."""
 
     name: str
     value: float
@@ -46,174 +42,219 @@ class Figure:
     of: str
     reference: float
     ratio: float
+    goal: str = ""
+    met: bool | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self)
 
 
-class SymbolReader:
-    """Takes text that is symbols already, so that no phonemiser is measured."""
+@dataclass(frozen=True, slots=True)
+class Run:
+    """All figures of one run.
 
-    def start(self) -> None:
-        """Nothing to start."""
+    ``others`` is the share of the machine's CPU time that other processes took meanwhile; None
+    where the system does not tell.
+    """
 
-    def close(self) -> None:
-        """Nothing to close."""
-
-    def read(self, spoken: str, language: str) -> Reading:
-        """One word; only the tokens matter here."""
-        return Reading(spoken, (0,) + (NONE,) * (len(spoken) - 1), ((0, len(spoken)),))
-
-
-def symbols_of(tokens: int) -> str:
-    """So many tokens with the boundaries, of ordinary sentences."""
-    text = " ".join((*HELD_OUT, *CALIBRATION)) * (tokens // 100 + 1)
-    return text[: tokens - 2]
+    figures: tuple[Figure, ...]
+    about: str
+    others: float | None
 
 
-def measure_first_audio(folder: Path, tokens: int, rounds: int) -> list[Figure]:
+def measure_first_audio(folder: Path, tokens: int, rounds: int) -> Run:
     """Ours against bare onnxruntime and, if the model has it, the whole graph; seconds."""
+    model = open_model(folder)
+    sentence = Sentence.of(tokens)
     options = RenderOptions.of(KokoroSettings())
-    engine = KokoroEngine(folder, SymbolReader(), options)
-    engine.start()
-    bare = _Bare(folder, options)
-    whole = _Whole(folder)
-    symbols = symbols_of(tokens)
+    cores = os.cpu_count() or 1
+    ours = Ours(model, sentence, options)
+    quiet = Bare(model, sentence, options.sizes, cores)
+    spinning = Bare(model, sentence, options.sizes, cores, defaults=True)
+    package = _package_of(model, sentence)
     sides: dict[str, Callable[[], object]] = {
-        "ours": lambda: engine.render(_planned(engine, symbols).windows[:1], _nobody),
-        "bare": lambda: bare.first_window(symbols),
+        "ours": ours.first_audio,
+        "bare": quiet.first_window,
+        "bare, spinning": spinning.first_window,
     }
-    if whole.exists:
-        sides["whole"] = lambda: whole.speak(symbols)
+    if package is not None:
+        sides["whole"] = package.speak
+    watch = _Watch()
     medians = _medians(sides, rounds)
-    engine.close()
-    ours = medians["ours"]
-    figures = [
-        _figure(
-            "first-audio", ours, "s", "plan and first window in onnxruntime alone", medians["bare"]
-        )
-    ]
-    if whole.exists:
-        of = "the whole sentence in one graph with onnxruntime's defaults"
-        figures.append(_figure("first-audio", ours, "s", of, medians["whole"]))
-    return figures
+    others = watch.others()
+    ours.close()
+    bare = min(medians["bare"], medians["bare, spinning"])
+    value = medians["ours"]
+    of = f"plan and first window in onnxruntime alone, {cores} threads"
+    figures = [_at_most(1.15, "first-audio", value, "s", of, bare)]
+    if package is not None:
+        of = f"the whole sentence by {package.name}"
+        figures.append(_at_most(0.2, "first-audio", value, "s", of, medians["whole"]))
+    return Run(tuple(figures), f"{len(sentence.symbols) + 2} tokens", others)
 
 
-def measure_throughput(folder: Path, sessions: int, rounds: int) -> list[Figure]:
-    """Sound per second of ours against bare onnxruntime at each batch size; the best counts."""
-    options = RenderOptions.of(KokoroSettings(plan_threads=1))
-    engine = KokoroEngine(folder, SymbolReader(), options)
-    engine.start()
-    bare = _Bare(folder, options)
-    symbols = symbols_of(SENTENCE_TOKENS)
-    sound_s = sessions * seconds(_planned(engine, symbols).length_samples or 0)
-    sides: dict[str, Callable[[], object]] = {"ours": lambda: _speak_all(engine, symbols, sessions)}
-    for batch in BATCHES:
-        if sessions % batch == 0:
-            sides[f"batch {batch}"] = lambda b=batch: bare.speak_all(symbols, sessions, b)  # type: ignore[misc]
-    medians = _medians(sides, rounds)
-    engine.close()
-    ours = sound_s / medians.pop("ours")
-    best = min(medians, key=medians.__getitem__)
-    of = f"the same stages in onnxruntime alone, {best}"
-    return [_figure("throughput", ours, "s of sound a second", of, sound_s / medians[best])]
+def measure_throughput(folder: Path, sessions: int, rounds: int) -> Run:
+    """Sound per second of ours against bare onnxruntime in the best batch shape."""
+    model = open_model(folder)
+    sentence = Sentence.of(SENTENCE_TOKENS)
+    options = RenderOptions.of(KokoroSettings())
+    watch = _Watch()
+    best, shape, lanes, batch = _best_shape(model, sentence, options)
+    ours = Ours(model, sentence, options)
+    sound_s = {"ours": 0.0, "bare": 0.0}
+
+    def speak(side: str, speak_all: Callable[[], float]) -> None:
+        sound_s[side] = speak_all()
+
+    medians = _medians(
+        {
+            "ours": lambda: speak("ours", lambda: ours.speak_all(sessions)),
+            "bare": lambda: speak("bare", lambda: best.speak_all(sessions, lanes, batch)),
+        },
+        rounds,
+    )
+    others = watch.others()
+    ours.close()
+    value, reference = (sound_s[side] / medians[side] for side in ("ours", "bare"))
+    of = f"the same stages in onnxruntime alone, {shape}"
+    figure = _figure("throughput", value, "s of sound a second", of, reference)
+    figure = replace(figure, goal="≥ 0.9", met=figure.ratio >= 0.9)
+    return Run((figure,), f"{sessions} sessions, {len(sentence.symbols) + 2} tokens each", others)
+
+
+def measure_precision(folder: Path, precision: str, rounds: int) -> Run:
+    """The generator in another precision against fp32, for each window and number of threads."""
+    model = open_model(folder)
+    (original, *_) = model.graphs("generator")
+    variant = _variant_of(model, precision)
+    figures = []
+    watch = _Watch()
+    for threads in sorted({1, os.cpu_count() or 1}):
+        sessions = {
+            name: open_session(model.path(graph), running_options(threads))
+            for name, graph in (("fp32", original), (precision, variant))
+        }
+        for frames in FRAMES:
+            inputs = _window_inputs(sessions["fp32"], frames)
+            sides: dict[str, Callable[[], object]] = {
+                name: partial(session.run, None, inputs) for name, session in sessions.items()
+            }
+            medians = _medians(sides, rounds)
+            name = f"generator, {frames} frames, {threads} thread{'s'[: threads > 1]}"
+            figures.append(_figure(name, medians[precision], "s", "fp32", medians["fp32"]))
+    about = f"{precision}, {variant.distance_db:.2f} dB from fp32"
+    return Run(tuple(figures), about, watch.others())
+
+
+def _variant_of(model: Model, precision: str) -> Variant:
+    for variant in model.manifest.variants.get("generator", ()):
+        if variant.precision == precision:
+            return variant
+    raise InvalidValue(
+        f"--precision: {model.folder} has no generator in {precision!r}; "
+        f"make it with: voice-gateway models quantize {model.folder} --precision {precision}"
+    )
+
+
+def _window_inputs(session: Any, frames: int) -> dict[str, Any]:
+    """Noise of about the size that the generator is used to; ``frames`` are its context's too."""
+    random = np.random.Generator(np.random.Philox(0))
+    sizes = {"features": 2 * frames, "harmonics": 120 * frames + 1}
+    counts = {"count_coarse": 20 * frames, "count_fine": 120 * frames + 1}
+    inputs: dict[str, Any] = {}
+    for each in session.get_inputs():
+        width = each.shape[1] if len(each.shape) > 1 else 0
+        if each.name in sizes:
+            shape = (1, width, sizes[each.name])
+            inputs[each.name] = random.standard_normal(shape, np.float32)
+        elif each.name in counts:
+            inputs[each.name] = np.ones((1, counts[each.name]), np.float32)
+        else:
+            inputs[each.name] = np.full((1, width) if width else (1,), 0.5, np.float32)
+    return inputs
+
+
+def _best_shape(
+    model: Model, sentence: Sentence, options: RenderOptions
+) -> tuple[Bare, str, int, int]:
+    """The way in which onnxruntime alone renders the most windows: sessions, name, lanes, batch."""
+    cores = os.cpu_count() or 1
+    each_one = Bare(model, sentence, options.sizes, 1)
+    together = each_one if cores == 1 else Bare(model, sentence, options.sizes, cores)
+    shapes = {
+        f"{lanes} × {threads} thread{'s'[: threads > 1]}, batch {batch}": (bare, lanes, batch)
+        for bare, lanes, threads in ((each_one, cores, 1), (together, 1, cores))
+        for batch in BATCHES
+    }
+    for bare, lanes, batch in shapes.values():
+        bare.render_windows(lanes * batch, lanes, batch)
+    times = dict.fromkeys(shapes, math.inf)
+    windows = max(BATCHES) * max(2, cores)  # so that every lane has a whole batch
+    for _ in range(TRIES):
+        for name, (bare, lanes, batch) in shapes.items():
+            started = time.perf_counter()
+            bare.render_windows(windows, lanes, batch)
+            times[name] = min(times[name], time.perf_counter() - started)
+    best = min(times, key=times.__getitem__)
+    bare, lanes, batch = shapes[best]
+    return bare, best, lanes, batch
+
+
+def _package_of(model: Model, sentence: Sentence) -> Package | None:
+    exists = any(graph.role == WHOLE for graph in model.manifest.graphs)
+    return Package(model, sentence) if exists else None
 
 
 def _figure(name: str, value: float, unit: str, of: str, reference: float) -> Figure:
     return Figure(name, value, unit, of, reference, value / reference)
 
 
+def _at_most(limit: float, name: str, value: float, unit: str, of: str, reference: float) -> Figure:
+    figure = _figure(name, value, unit, of, reference)
+    return replace(figure, goal=f"≤ {limit:g}", met=figure.ratio <= limit)
+
+
 def _medians(sides: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median wall time of each; one round is for warming up."""
+    """Median wall time of each; one round is for warming up.  Who goes first alternates."""
     times: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(rounds + 1):
-        for name, run in sides.items():
+        order = list(sides) if turn % 2 else list(reversed(sides))
+        for name in order:
             started = time.perf_counter()
-            run()
+            sides[name]()
             if turn:
                 times[name].append(time.perf_counter() - started)
     return {name: statistics.median(each) for name, each in times.items()}
 
 
-def _planned(engine: KokoroEngine, symbols: str) -> Plan:
-    chunk = TextChunk(symbols, 0, len(symbols), symbols, (Alignment(0, 1, 0, 1),))
-    name = RequestId("bench", "bench", 0, 0)
-    (plan,) = engine.plan([SynthesisRequest(name, chunk, "", "", 1.0, 0.0, True)])
-    assert isinstance(plan, Plan), plan
-    return plan
+class _Watch:
+    """How much of the machine other processes take, from its making on; Linux only."""
+
+    def __init__(self) -> None:
+        self._began = self._read()
+
+    def others(self) -> float | None:
+        """Their share of all CPU time since."""
+        began, now = self._began, self._read()
+        if began is None or now is None:
+            return None
+        total, busy, own = (after - before for before, after in zip(began, now, strict=True))
+        return max(0.0, (busy - own) / total) if total > 0 else 0.0
+
+    @staticmethod
+    def _read() -> tuple[float, float, float] | None:
+        """Seconds of all CPUs, those in which they were busy, and our own."""
+        try:
+            fields = Path("/proc/stat").read_text().splitlines()[0].split()[1:9]
+        except OSError:
+            return None
+        tick = os.sysconf("SC_CLK_TCK")
+        ticks = [int(field) / tick for field in fields]
+        idle = ticks[3] + ticks[4]
+        return sum(ticks), sum(ticks) - idle, time.process_time()
 
 
-def _nobody(index: int, rendering: Rendering) -> bool:
-    return True
-
-
-def _speak_all(engine: KokoroEngine, symbols: str, sessions: int) -> None:
-    """All sentences on the engine's lanes, each lane one window after the other."""
-
-    def speak(_: int) -> None:
-        windows: Sequence[Window] = _planned(engine, symbols).windows
-        for window in windows:
-            engine.render([window], _nobody)
-
-    with ThreadPoolExecutor(engine.info.lanes) as lanes:
-        list(lanes.map(speak, range(sessions)))
-
-
-class _Bare:
-    """The graphs with inputs that lie ready: no text, no statistics, no joining."""
-
-    def __init__(self, folder: Path, options: RenderOptions) -> None:
-        model = open_model(folder)
-        self._graphs = SplitGraphs.open(
-            model, plan_threads=options.plan_threads, render_threads=options.render_threads
-        )
-        self._options = options
-        self._style: Floats = model.voices.style(model.voices.default, SENTENCE_TOKENS)
-        zeros = np.zeros(self._graphs.statistics, np.float32)
-        self._given = Statistics(zeros, zeros, 1.0)
-
-    def first_window(self, symbols: str) -> None:
-        """Plan, front, source, and the generator on the first window."""
-        self._windows(symbols, 1, slice(0, 1))
-
-    def speak_all(self, symbols: str, sessions: int, batch: int) -> None:
-        """As many sentences, ``batch`` of them in each call of the generator."""
-        with ThreadPoolExecutor(self._options.lanes) as lanes:
-            list(
-                lanes.map(
-                    lambda _: self._windows(symbols, batch, slice(None)), range(sessions // batch)
-                )
-            )
-
-    def _windows(self, symbols: str, batch: int, which: slice) -> None:
-        ids = SymbolReader().read(symbols, "").input_ids()
-        clauses: list[Acoustics] = []
-        for _ in range(batch):
-            (planned,) = self._graphs.plan([ids], self._style, [1.0])
-            clauses.append(self._graphs.acoustics(planned, self._style, seed=0))
-        for span in divide(planned.frames, self._options.sizes)[which]:
-            self._graphs.generate([(each, span, self._style, self._given) for each in clauses])
-
-
-class _Whole:
-    """The whole sentence in one call."""
-
-    def __init__(self, folder: Path) -> None:
-        model = open_model(folder)
-        self._files = [graph for graph in model.manifest.graphs if graph.role == WHOLE]
-        self._style = model.voices.style(model.voices.default, SENTENCE_TOKENS)
-        self._session = open_plain_session(model.path(self._files[0])) if self._files else None
-
-    @property
-    def exists(self) -> bool:
-        """Whether the model has such a graph."""
-        return bool(self._files)
-
-    def speak(self, symbols: str) -> float:
-        """Seconds of sound."""
-        assert self._session is not None
-        ids = SymbolReader().read(symbols, "").input_ids()
-        speed = np.ones(1, np.float32)
-        feed = {"tokens": ids, "style": self._style, "speed": speed}
-        return float(self._session.run(("audio",), feed)[0].shape[-1] / SAMPLE_RATE)
+def machine() -> str:
+    """What the figures were taken on, in words."""
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"

@@ -26,6 +26,7 @@ app = typer.Typer(
 
 app.command("export")(models_build.export)
 app.command("standin")(models_build.standin)
+app.command("quantize")(models_build.quantize)
 
 COLUMNS = ("name", "state", "graphs", "voices", "size", "directory")
 MODELS = ("kokoro",)
@@ -121,6 +122,11 @@ def describe(folder: Path) -> dict[str, Any]:
                 {"role": graph.role, "precision": graph.precision, "file": graph.file}
                 for graph in manifest.graphs
             ],
+            "variants": [
+                {"role": role, **each.model_dump(include={"precision", "file", "distance_db"})}
+                for role, variants in manifest.variants.items()
+                for each in variants
+            ],
             "licence": manifest.licence,
             "source": manifest.source,
         }
@@ -176,7 +182,8 @@ def _print_table(models: list[dict[str, Any]]) -> None:
     for column in COLUMNS:
         table.add_column(column, overflow="fold")
     for model in models:
-        graphs = [f"{graph['role']} {graph['precision']}" for graph in model.get("graphs", ())]
+        listed = (*model.get("graphs", ()), *model.get("variants", ()))
+        graphs = [f"{graph['role']} {graph['precision']}" for graph in listed]
         state = model["error"] or ("stand-in: random weights" if model["stand_in"] else "ok")
         voices = str(len(model["voices"])) if "voices" in model else ""
         size = f"{model['bytes'] / 1e6:.0f} MB" if "bytes" in model else ""

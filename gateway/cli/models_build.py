@@ -1,4 +1,4 @@
-"""``voice-gateway models export|standin``: build the split graphs; both need the extra 'export'."""
+"""``voice-gateway models export|standin|quantize``: build graphs; all need the extra 'export'."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.errors import SetupError
+from gateway.errors import InvalidValue, SetupError
 
 if TYPE_CHECKING:
     from gateway.engine.kokoro.manifest import Manifest
@@ -86,13 +86,51 @@ def standin(
     _report(write_package(network, config, voices, out, label, whole=whole, say=_say), out)
 
 
+def quantize(
+    folder: Annotated[
+        Path, typer.Argument(help="Directory of a split model.", metavar="DIR", show_default=False)
+    ],
+    precision: Annotated[str, typer.Option(help="int8 for CPUs, fp16 for GPUs.")] = "int8",
+) -> None:
+    """Write graphs in lower precision beside a model's own, and measure how far they are.
+
+    [bold]Example[/bold]
+
+        voice-gateway models quantize DIR --precision int8
+    """
+    if precision == "bf16":
+        raise InvalidValue(
+            "--precision: there are no bf16 graphs, onnxruntime has no bf16 convolution on CPUs; "
+            "use int8"
+        )
+    if precision not in ("int8", "fp16"):
+        raise InvalidValue(f"--precision: {precision!r} is none of int8, fp16")
+    _need("onnx", purpose="graphs are rewritten with onnx")
+    from gateway.engine.kokoro.export.quantize import quantize as write
+
+    for made in write(folder, "int8" if precision == "int8" else "fp16", _say):
+        variant, distance = made.variant, made.distance
+        typer.echo(
+            f"{made.role} {variant.precision}: {variant.bytes / 1e6:.1f} MB in {variant.file}, "
+            f"{variant.distance_db:.2f} dB from fp32 (signal to difference "
+            f"{distance.snr_db:.1f} dB, greatest difference {distance.gap:.3f})"
+        )
+
+
 def _need_extra() -> None:
-    missing = [
-        name for name in ("torch", "kokoro", "onnx") if importlib.util.find_spec(name) is None
-    ]
+    _need(
+        "torch",
+        "kokoro",
+        "onnx",
+        purpose="models are built with PyTorch and the reference code",
+    )
+
+
+def _need(*names: str, purpose: str) -> None:
+    missing = [name for name in names if importlib.util.find_spec(name) is None]
     if missing:
         raise SetupError(
-            f"models are built with PyTorch and the reference code; {' and '.join(missing)} "
+            f"{purpose}; {' and '.join(missing)} "
             "is not installed: pip install 'voice-gateway[export]'"
         )
 

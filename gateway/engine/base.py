@@ -49,6 +49,8 @@ class EngineInfo:
     plans_ahead: bool
     stand_in: bool = False
     """It speaks noise, for tests and benchmarks: nobody gets it who did not ask for it."""
+    lanes_alone: int = 1
+    """Lanes whose time a call may take while it is the only one: it spreads over idle cores."""
 
 
 class Engine(Protocol):

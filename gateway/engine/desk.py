@@ -71,14 +71,27 @@ class Desk:
             self.admission.receive_window(came_at - work.deadline, now)
 
     def receive_call(
-        self, batch: Batch, duration_s: float, audio_s: float, now: float, *, whole: bool
+        self,
+        batch: Batch,
+        duration_s: float,
+        audio_s: float,
+        now: float,
+        *,
+        whole: bool,
+        width: int = 1,
     ) -> None:
         """A call took ``duration_s`` of a lane and gave ``audio_s`` of audio.
 
         ``whole``: it did all that was asked, so its duration says what such a batch costs.  An
         engine with little to do serves small batches though large ones would need less time for
         each piece; what counts for admission is what would have sufficed.
+
+        ``width``: lanes whose time the call may have taken, because it ran alone.  Such a duration
+        does not say what a batch costs in company, so no cost is learned from it.
         """
+        if width > 1:
+            self.admission.receive_work(duration_s * width, audio_s, now)
+            return
         if whole:
             self.costs.receive(batch.stage, batch.shape, len(batch), duration_s, now)
         least_s = self.costs.least_s(batch.stage, batch.shape)

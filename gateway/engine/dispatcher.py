@@ -223,10 +223,12 @@ class Dispatcher:
             for work in batch.works:
                 self._metrics.queue_wait(now - work.enqueued_at)
             jobs = [self._jobs[work.request.id] for work in batch.works]
+            info = desk.engine.info
+            width = info.lanes_alone if desk.free_lanes == info.lanes else 1
             desk.free_lanes -= 1
             call = self._plan if batch.stage is Stage.PLAN else self._render
             run = partial(self._timed, partial(call, desk.engine, jobs, batch))
-            self._run_in_lane(desk, run, partial(self._batch_over, desk, jobs, batch))
+            self._run_in_lane(desk, run, partial(self._batch_over, desk, jobs, batch, width))
 
     def _run_in_lane(
         self, desk: _EngineDesk, run: Callable[[], T], then: Callable[[Future[T]], None]
@@ -245,7 +247,12 @@ class Dispatcher:
         future.add_done_callback(done)
 
     def _batch_over(
-        self, desk: _EngineDesk, jobs: list[Job], batch: Batch, future: Future[_Outcome]
+        self,
+        desk: _EngineDesk,
+        jobs: list[Job],
+        batch: Batch,
+        width: int,
+        future: Future[_Outcome],
     ) -> None:
         desk.free_lanes += 1
         outcome = future.result()
@@ -262,7 +269,7 @@ class Dispatcher:
                 audio_s += self._window_over(desk, job, work, work.window)
             else:
                 self._receive_error(desk, job, work, outcome.error, len(batch))
-        desk.receive_call(batch, outcome.duration_s, audio_s, now, whole=whole)
+        desk.receive_call(batch, outcome.duration_s, audio_s, now, whole=whole, width=width)
         self._pump(desk)
 
     def _window_over(self, desk: _EngineDesk, job: Job, work: Work, window: Window) -> float:

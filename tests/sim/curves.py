@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from gateway.cli.bench_kokoro import SymbolReader, symbols_of
+from gateway.cli.bench_sides import SymbolReader, symbols_of
 from gateway.engine.base import Engine
 from gateway.engine.kokoro.engine import KokoroEngine, RenderOptions
 from gateway.engine.kokoro.windows import Method

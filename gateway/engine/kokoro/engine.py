@@ -4,10 +4,10 @@
                                              └─► front, source of the first clause
     render   windows of one size ──generator──► PCM
 
-A call computes on the lane's own thread; several lanes share the sessions, so the weights are there
-once.  Batches bring nothing on a CPU, one thread a window does (measured: kokoro.md, "Batching and
-workers"), hence ``batch_max`` 1 and as many lanes as cores.  The plan, which first audio waits for,
-may use more threads than one.
+A call computes on the lane's own thread; several lanes share the sessions.  Batches bring nothing
+on a CPU, one thread a window does (docs/benchmarks.md), hence ``batch_max`` 1 and as many lanes as
+cores.  The plan, which first audio waits for, may use more threads than one; so may a window while
+nothing else is computed, because a single listener has no use for idle cores.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import numpy as np
 
 from gateway.engine.base import Emit, EngineInfo, Voice
 from gateway.engine.espeak_phonemizer import EspeakPhonemizer
+from gateway.engine.kokoro.calls import Calls
 from gateway.engine.kokoro.cast import STAND_IN_NOTICE, Cast, ReadRequest
 from gateway.engine.kokoro.clause import Clause, Place
 from gateway.engine.kokoro.frontend import Frontend
@@ -73,6 +74,8 @@ class RenderOptions:
     batch_max: int = 1
     plan_threads: int = 1
     render_threads: int = 1
+    alone_threads: int = 1
+    """Of a window that is rendered while nothing else is."""
     seed: int = 0
     """Of the noise in the source: the same text gives the same samples."""
 
@@ -87,6 +90,7 @@ class RenderOptions:
             prior_frames=settings.prior_frames,
             lanes=settings.lanes,
             plan_threads=settings.plan_threads,
+            alone_threads=settings.alone_threads,
         )
 
 
@@ -141,6 +145,7 @@ class KokoroEngine:
         self._cast: Cast | None = None
         self._graphs: SplitGraphs | None = None
         self._info: EngineInfo | None = None
+        self._calls = Calls()
 
     @property
     def info(self) -> EngineInfo:
@@ -178,7 +183,12 @@ class KokoroEngine:
 
     def plan(self, requests: Sequence[SynthesisRequest]) -> Sequence[Plan | SynthesisError]:
         """Durations of all texts in one batch; then the features of each one's first clause."""
-        graphs = self._open_graphs()
+        with self._calls.enter():
+            return self._plan(self._open_graphs(), requests)
+
+    def _plan(
+        self, graphs: SplitGraphs, requests: Sequence[SynthesisRequest]
+    ) -> list[Plan | SynthesisError]:
         cast = self._open_cast()
         read = [cast.read(request, self._reader.read) for request in requests]
         texts = [each for each in read if isinstance(each, ReadRequest)]
@@ -207,17 +217,19 @@ class KokoroEngine:
                 places.append((i, place.clause, place.index))
         if not places:
             return
-        made = graphs.generate(
-            [
-                (
-                    clause.acoustics(graphs),
-                    clause.spans[place],
-                    clause.style,
-                    clause.given(place, graphs.statistics),
-                )
-                for _, clause, place in places
-            ]
-        )
+        with self._calls.enter() as alone:
+            made = graphs.generate(
+                [
+                    (
+                        clause.acoustics(graphs),
+                        clause.spans[place],
+                        clause.style,
+                        clause.given(place, graphs.statistics),
+                    )
+                    for _, clause, place in places
+                ],
+                alone=alone,
+            )
         for (i, clause, place), (audio, moments) in zip(places, made, strict=True):
             pcm = PcmBlock(clause.receive(place, audio, moments), SAMPLE_RATE)
             emit(i, Rendering(pcm, final=True))
@@ -229,20 +241,25 @@ class KokoroEngine:
         if model.manifest.stand_in:
             logger.warning("model %s is %s", model.manifest.name, STAND_IN_NOTICE)
         return SplitGraphs.open(
-            model, plan_threads=options.plan_threads, render_threads=options.render_threads
+            model,
+            plan_threads=options.plan_threads,
+            render_threads=options.render_threads,
+            alone_threads=options.alone_threads,
         )
 
     def _facts(self, model: Model, cast: Cast) -> EngineInfo:
+        options = self._options
         return EngineInfo(
             name=self._naming.engine,
             version=model.manifest.name,
             sample_rate=model.manifest.sample_rate,
             voices=cast.listed(),
             default_voice=cast.default.id,
-            lanes=self._options.lanes,
-            batch_max=self._options.batch_max,
+            lanes=options.lanes,
+            batch_max=options.batch_max,
             plans_ahead=True,
             stand_in=model.manifest.stand_in,
+            lanes_alone=max(1, min(options.lanes, options.alone_threads)),
         )
 
     def _clauses(self, graphs: SplitGraphs, texts: Sequence[ReadRequest]) -> list[list[Clause]]:

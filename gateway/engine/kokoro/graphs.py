@@ -95,20 +95,32 @@ class Acoustics:
     harmonics: Floats
 
 
+Cut = tuple[Acoustics, Span, Floats, Statistics]
+"""A window to be generated: what it is cut from, where, in which style, with what statistics."""
+
+
 class SplitGraphs:
     """Open sessions of a split model, one for each role."""
 
-    def __init__(self, sessions: Mapping[str, Any], priors: Mapping[str, Floats]) -> None:
+    def __init__(
+        self, sessions: Mapping[str, Any], priors: Mapping[str, Floats], alone: Any = None
+    ) -> None:
+        """``alone`` is the generator once more, on more threads."""
         self._sessions = sessions
         self._priors = priors
+        self._alone = alone
         inputs = {each.name: each for each in sessions["generator"].get_inputs()}
         self.statistics: int = inputs["mean"].shape[1]
 
     @classmethod
-    def open(cls, model: Model, *, plan_threads: int, render_threads: int) -> SplitGraphs:
+    def open(
+        cls, model: Model, *, plan_threads: int, render_threads: int, alone_threads: int = 1
+    ) -> SplitGraphs:
         """Open all roles.  Raises SetupError for one that is missing, or takes something else.
 
-        Of several precisions the first that the manifest lists is taken.
+        Of several precisions the first that the manifest lists is taken.  More ``alone_threads``
+        than ``render_threads`` open the generator twice, which takes its weights once more: calls
+        at the same time on one session of several threads lose a sixth of what the machine can do.
         """
         sessions = {}
         for role, (inputs, outputs) in ROLES.items():
@@ -128,7 +140,16 @@ class SplitGraphs:
                     "build it again with: voice-gateway models export"
                 )
             sessions[role] = session
-        graphs = cls(sessions, _read_priors(model))
+        alone = None
+        if alone_threads > render_threads:
+            file = model.path(model.graphs("generator")[0])
+            alone, _ = open_optimised(
+                file,
+                model.graphs("generator")[0].sha256,
+                partial(running_options, alone_threads),
+                model.folder,
+            )
+        graphs = cls(sessions, _read_priors(model), alone)
         for name, prior in graphs._priors.items():
             if prior.shape != (2, graphs.statistics):
                 raise SetupError(
@@ -185,35 +206,20 @@ class SplitGraphs:
         return Acoustics(features, harmonics)
 
     def generate(
-        self, windows: Sequence[tuple[Acoustics, Span, Floats, Statistics]]
+        self, windows: Sequence[Cut], *, alone: bool = False
     ) -> list[tuple[Floats, Moments]]:
-        """PCM [600 · size] and own moments of windows of one size: (source, span, style, given).
+        """PCM [600 · size] and own moments of windows of one size.
 
-        The PCM has the context still; it is not limited to [-1, 1].
+        The PCM has the context still; it is not limited to [-1, 1].  ``alone`` says that nothing
+        else is computed, so that the call may use more threads than its lane's.
         """
-        spans = [span for _, span, _, _ in windows]
-        audio, mean, square = self._sessions["generator"].run(
-            ("audio", "own_mean", "own_square"),
-            {
-                "features": _joined(
-                    each.features[:, :, 2 * span.left : 2 * span.right]
-                    for each, span, _, _ in windows
-                ),
-                "harmonics": _joined(
-                    each.harmonics[:, :, HOPS * span.left : HOPS * span.right + 1]
-                    for each, span, _, _ in windows
-                ),
-                "style": _joined(style for _, _, style, _ in windows),
-                "mean": np.stack([given.mean for *_, given in windows]),
-                "square": np.stack([given.square for *_, given in windows]),
-                "own_share": np.array([given.own_share for *_, given in windows], np.float32),
-                "count_coarse": np.stack([_count(span, COARSE, 0) for span in spans]),
-                "count_fine": np.stack([_count(span, HOPS, 1) for span in spans]),
-            },
+        session = self._alone if alone and self._alone else self._sessions["generator"]
+        audio, mean, square = session.run(
+            ("audio", "own_mean", "own_square"), generator_inputs(windows)
         )
         return [
             (audio[i], Moments(mean[i], square[i], span.end - span.begin))
-            for i, span in enumerate(spans)
+            for i, (_, span, _, _) in enumerate(windows)
         ]
 
     def prior(self, voice: str, frames: float) -> Moments | None:
@@ -225,6 +231,26 @@ class SplitGraphs:
         for name, share in parse_mix(voice).shares:
             mixed += np.float32(share) * self._priors.get(name, average)
         return Moments(mixed[0], mixed[1], frames)
+
+
+def generator_inputs(windows: Sequence[Cut]) -> dict[str, Floats]:
+    """The generator's inputs for windows of one size, a row each; export/vocoder.py has shapes."""
+    spans = [span for _, span, _, _ in windows]
+    return {
+        "features": _joined(
+            each.features[:, :, 2 * span.left : 2 * span.right] for each, span, _, _ in windows
+        ),
+        "harmonics": _joined(
+            each.harmonics[:, :, HOPS * span.left : HOPS * span.right + 1]
+            for each, span, _, _ in windows
+        ),
+        "style": _joined(style for _, _, style, _ in windows),
+        "mean": np.stack([given.mean for *_, given in windows]),
+        "square": np.stack([given.square for *_, given in windows]),
+        "own_share": np.array([given.own_share for *_, given in windows], np.float32),
+        "count_coarse": np.stack([_count(span, COARSE, 0) for span in spans]),
+        "count_fine": np.stack([_count(span, HOPS, 1) for span in spans]),
+    }
 
 
 def _joined(rows: Any) -> Floats:

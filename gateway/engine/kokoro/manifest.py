@@ -19,6 +19,12 @@ published; others are parts of the split model.  There may be several graphs of 
 by precision and by ``details``, where whoever made them writes what they are (window lengths, batch
 sizes).  ``stand_in`` says that the weights are random: it speaks noise, and every figure measured
 with it must say so.
+
+``variants`` has, by role, the same graphs in lower precision (``models quantize``), each with the
+distance of its sound from that of the fp32 graph, which placement weighs against its speed:
+
+    "variants": {"generator": [{"file": "generator.int8.onnx", "bytes": 36689012, "sha256": "5c1d…",
+                                "precision": "int8", "distance_db": 0.22}]}
 """
 
 from __future__ import annotations
@@ -68,12 +74,23 @@ class StoredFile(_Part):
     sha256: Sha256
 
 
+Precision = Literal["fp32", "fp16", "bf16", "int8"]
+
+
 class Graph(StoredFile):
     """An ONNX file."""
 
     role: Role
-    precision: Literal["fp32", "fp16", "bf16", "int8"]
+    precision: Precision
     details: dict[str, JsonValue] = {}
+
+
+class Variant(StoredFile):
+    """A graph of the model in another precision, with the same inputs and outputs."""
+
+    precision: Precision
+    distance_db: float = Field(ge=0, allow_inf_nan=False)
+    """Root mean square difference of log mel spectra, on sentences that it was not made with."""
 
 
 class Manifest(_Part):
@@ -89,11 +106,13 @@ class Manifest(_Part):
     voices: tuple[StoredFile, ...] = Field(min_length=1)
     licence: str
     source: str
+    variants: dict[Role, tuple[Variant, ...]] = {}
 
     @property
     def files(self) -> tuple[StoredFile, ...]:
         """All files, graphs first."""
-        return (*self.graphs, *self.voices)
+        variants = (each for role in self.variants.values() for each in role)
+        return (*self.graphs, *variants, *self.voices)
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -44,13 +44,14 @@ from gateway.engine.kokoro.windows import (
 VOICES_MAX = 4
 BANDS, FFT, HOP = 80, 1024, 256
 FLOOR_DB = 80.0
+SERVED_PRIOR = 160.0
 PRIOR_WEIGHTS = (20.0, 40.0, 80.0, 160.0, 320.0)
 SIZES = (WindowSizes(8, 20, 4), WindowSizes(12, 40, 4))
 
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """One voice speaking one phrase, and the whole clause's PCM with its true statistics."""
+    """One voice speaking one phrase, the PCM to compare with, and the clause's true statistics."""
 
     voice: str
     planned: Planned
@@ -125,6 +126,25 @@ def measure(
             )
 
 
+def speak_as_served(model: Model, graphs: SplitGraphs, voices_max: int) -> list[Sentence]:
+    """The held-out phrases in the model's first voices, in windows: what variants differ from."""
+    sentences = [
+        _planned(model, graphs, voice, phrase)
+        for voice in model.voices.names[:voices_max]
+        for phrase in HELD_OUT
+    ]
+    return [replace(each, reference=_served(graphs, each)) for each in sentences]
+
+
+def measure_variant(sentences: Sequence[Sentence], variant: SplitGraphs) -> Distance:
+    """``variant`` in the same windows as ``speak_as_served``: the precision alone differs."""
+    return _distance("variant", sentences, partial(_served, variant))
+
+
+def _served(graphs: SplitGraphs, sentence: Sentence) -> Floats:
+    return _windowed(graphs, WindowSizes(), Method.BLENDED, SERVED_PRIOR, sentence)
+
+
 def log_mel(pcm: Floats) -> Floats:
     """Log mel power in dB, [frames, BANDS]."""
     frames = np.lib.stride_tricks.sliding_window_view(pcm, FFT)[::HOP]
@@ -164,12 +184,17 @@ def _distance(
 
 
 def _sentence(model: Model, graphs: SplitGraphs, voice: str, phrase: str) -> Sentence:
+    sentence = _planned(model, graphs, voice, phrase)
+    reference, moments = _whole(graphs, sentence, seed=0)
+    return replace(sentence, reference=reference, statistics=moments)
+
+
+def _planned(model: Model, graphs: SplitGraphs, voice: str, phrase: str) -> Sentence:
+    """A sentence that nobody has spoken yet."""
     style = model.voices.style(voice, len(phrase))
     (planned,) = graphs.plan([tokens_of(phrase)], style, [1.0])
     empty = np.zeros(0, np.float32)
-    blank = Sentence(voice, planned, style, empty, Moments(empty, empty, 0))
-    reference, moments = _whole(graphs, blank, seed=0)
-    return Sentence(voice, planned, style, reference, moments)
+    return Sentence(voice, planned, style, empty, Moments(empty, empty, 0))
 
 
 def _whole(graphs: SplitGraphs, sentence: Sentence, seed: int) -> tuple[Floats, Moments]:
