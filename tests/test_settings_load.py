@@ -174,6 +174,7 @@ def test_the_report_can_be_read_back(tmp_path: Path) -> None:
         "utilisation_max",
         "espeak",
         "kokoro",
+        "placement",
     }
 
 

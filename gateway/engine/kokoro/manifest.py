@@ -9,6 +9,8 @@
       "frame_samples": 600,
       "graphs": [{"role": "whole", "precision": "fp32", "file": "kokoro-v1.0.onnx",
                   "bytes": 325505369, "sha256": "beb0…"}],
+      "variants": {"generator": [{"file": "generator.int8.onnx", "precision": "int8",
+                                  "distance_db": 0.2, "bytes": 20987654, "sha256": "77ab…"}]},
       "voices": [{"file": "voices-v1.0.bin", "bytes": 28214398, "sha256": "bca6…"}],
       "licence": "Apache-2.0",
       "source": "https://…"
@@ -17,8 +19,11 @@
 A *role* is the part of the model that a graph computes: ``whole`` is text to speech in one go, as
 published; others are parts of the split model.  There may be several graphs of one role, told apart
 by precision and by ``details``, where whoever made them writes what they are (window lengths, batch
-sizes).  ``stand_in`` says that the weights are random: it speaks noise, and every figure measured
-with it must say so.
+sizes).  *Variants* compute a role in another precision, with the same inputs and outputs (float32
+still); ``distance_db`` is how far what is heard then is from the role's first graph: the log-
+spectral distance that export/fidelity.py defines, as their maker measured it.  A variant serves
+only where placement found it faster and near enough.  ``stand_in`` says that the weights are
+random: it speaks noise, and every figure measured with it must say so.
 """
 
 from __future__ import annotations
@@ -76,6 +81,14 @@ class Graph(StoredFile):
     details: dict[str, JsonValue] = {}
 
 
+class Variant(StoredFile):
+    """A graph of another precision for a role."""
+
+    precision: Literal["fp16", "bf16", "int8"]
+    distance_db: float = Field(ge=0)
+    details: dict[str, JsonValue] = {}
+
+
 class Manifest(_Part):
     """See the module's docstring."""
 
@@ -86,6 +99,7 @@ class Manifest(_Part):
     sample_rate: Literal[24_000]
     frame_samples: int = Field(gt=0)
     graphs: tuple[Graph, ...] = Field(min_length=1)
+    variants: dict[Role, tuple[Variant, ...]] = {}
     voices: tuple[StoredFile, ...] = Field(min_length=1)
     licence: str
     source: str
@@ -93,7 +107,8 @@ class Manifest(_Part):
     @property
     def files(self) -> tuple[StoredFile, ...]:
         """All files, graphs first."""
-        return (*self.graphs, *self.voices)
+        variants = (variant for each in self.variants.values() for variant in each)
+        return (*self.graphs, *variants, *self.voices)
 
 
 def read_manifest(folder: Path) -> Manifest:
