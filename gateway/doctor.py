@@ -20,6 +20,7 @@ from typing import Literal
 
 from gateway.codecs import libopus
 from gateway.engine.espeak import espeak_available, espeak_facts
+from gateway.engine.hardware import usable_cores
 from gateway.errors import SetupError
 from gateway.settings import Settings, layers_of, load
 
@@ -40,8 +41,12 @@ class Check:
     advice: str = ""
 
 
-def run_checks(config: Path | None = None, overrides: tuple[str, ...] = ()) -> Iterator[Check]:
-    """All checks, one after the other, as they are made."""
+def run_checks(
+    config: Path | None = None,
+    overrides: tuple[str, ...] = (),
+    models: tuple[Path, ...] = (),
+) -> Iterator[Check]:
+    """All checks, one after the other, as they are made; ``models`` are directories to look at."""
     yield check_python(sys.version_info[:3])
     yield Check("platform", "ok", f"{platform.system()} {platform.release()} {platform.machine()}")
     yield check_cores(usable_cores())
@@ -54,6 +59,8 @@ def run_checks(config: Path | None = None, overrides: tuple[str, ...] = ()) -> I
     if settings is not None:
         yield check_port(settings.server.host, settings.server.port)
         yield check_open_files(open_files_limit(), settings.limits.sessions_max)
+        for folder in models:
+            yield check_placement(folder, settings)
 
 
 def check_python(version: tuple[int, ...]) -> Check:
@@ -63,13 +70,6 @@ def check_python(version: tuple[int, ...]) -> Check:
         needed = ".".join(map(str, PYTHON_MIN))
         return Check("python", "fail", text, f"install Python {needed} or newer")
     return Check("python", "ok", text)
-
-
-def usable_cores() -> int:
-    """Cores that this process may use, which containers often narrow."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def check_cores(cores: int) -> Check:
@@ -123,6 +123,22 @@ def check_onnxruntime() -> Check:
         )
     providers = ", ".join(onnxruntime.get_available_providers())
     return Check("onnxruntime", "ok", f"{onnxruntime.__version__} with {providers}")
+
+
+def check_placement(folder: Path, settings: Settings) -> Check:
+    """Whether the model in ``folder`` was measured on this machine, and how it will be run."""
+    from gateway.engine.kokoro.placing import placer_of
+
+    name = f"placement of {folder.name}"
+    try:
+        placer = placer_of(folder, settings.engine)
+    except SetupError as error:
+        return Check(name, "fail", error.message)
+    found = placer.remembered()
+    if found is None:
+        advice = f"measure it with: voice-gateway models place {folder}"
+        return Check(name, "warn", placer.start.source, advice)
+    return Check(name, "warn" if "busy machine" in found.source else "ok", found.source)
 
 
 def check_uvloop() -> Check:

@@ -270,6 +270,31 @@ class EspeakSettings(Section):
     )
 
 
+class PlacementSettings(Section):
+    """Which provider, precision and threads run each stage of a model; docs/placement.md."""
+
+    mode: Literal["auto", "profile", "measure"] = Field(
+        "auto",
+        description="What a start does where nothing was measured: 'measure' does it first; "
+        "'auto' only if there is an accelerator; 'profile' ignores measurements altogether.",
+    )
+    time_limit_s: float = Field(
+        60.0, gt=0, le=3600, description="Measuring stops after this; what is left does not win."
+    )
+    trial_timeout_s: float = Field(
+        30.0, gt=0, le=3600, description="A way to run a stage that takes longer to try is out."
+    )
+    memory_bytes_max: int = Field(
+        4 * 2**30, ge=2**26, description="Main memory that trying a way may take."
+    )
+    margin: float = Field(
+        0.1, ge=0, le=1, description="How much faster a less simple way must be: 0.1 is 10 %."
+    )
+    providers: tuple[str, ...] = Field(
+        (), description="onnxruntime's providers that may be used; empty = all that it has."
+    )
+
+
 class KokoroSettings(Section):
     """Kokoro's voices."""
 
@@ -284,16 +309,19 @@ class KokoroSettings(Section):
         1, ge=1, le=16, description="espeak-ng processes for phonemes; a sentence takes 0.2 ms."
     )
     lanes: int = Field(
-        default_factory=lambda: os.cpu_count() or 1,
-        ge=1,
-        le=256,
-        description="Windows that are rendered at once, each on a thread of its own.",
+        0, ge=0, le=256, description="Windows that are rendered at once; 0 = as placement found."
     )
     plan_threads: int = Field(
-        default_factory=lambda: min(4, os.cpu_count() or 1),
-        ge=1,
+        0,
+        ge=0,
         le=64,
-        description="Threads of one plan, for which the first audio waits.",
+        description="Threads of one plan, for which the first audio waits; 0 = as placement found.",
+    )
+    distance_max_db: float = Field(
+        0.5,
+        gt=0,
+        le=20,
+        description="How far from fp32 speech may be that is computed in another precision.",
     )
     alone_threads: int = Field(
         default_factory=lambda: min(8, os.cpu_count() or 1),
@@ -350,6 +378,7 @@ class EngineSettings(Section):
     )
     espeak: EspeakSettings = EspeakSettings()
     kokoro: KokoroSettings = KokoroSettings()
+    placement: PlacementSettings = PlacementSettings()
 
 
 class LogSettings(Section):

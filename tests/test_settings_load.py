@@ -175,6 +175,7 @@ def test_the_report_can_be_read_back(tmp_path: Path) -> None:
         "models",
         "espeak",
         "kokoro",
+        "placement",
     }
 
 

@@ -31,6 +31,10 @@ SHELLS = (
     "gateway/engine/dispatcher.py",
     "gateway/engine/espeak",
     "gateway/engine/kokoro/download.py",  # between attempts
+    "gateway/engine/kokoro/stages.py",  # for a lock: a captured graph serves one call at a time
+    "gateway/engine/kokoro/trial_process.py",
+    "gateway/engine/kokoro/trial_work.py",
+    "gateway/engine/kokoro/placing.py",
     "gateway/session/connection.py",
     "gateway/session/endpoint.py",
     "gateway/session/exchange.py",

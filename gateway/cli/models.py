@@ -1,4 +1,4 @@
-"""``voice-gateway models``: fetch, build and list the models of neural voices."""
+"""``voice-gateway models``: fetch, build, list and place the models of neural voices."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway.cli import models_build
+from gateway.cli import models_build, models_place
 from gateway.cli.options import Config, Json, Overrides
 from gateway.errors import InvalidValue, SetupError
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gateway.engine.kokoro.published import Precision
 
 app = typer.Typer(
-    help="Fetch, build and list the models of neural voices.",
+    help="Fetch, build, list and place the models of neural voices.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -27,6 +27,7 @@ app = typer.Typer(
 app.command("export")(models_build.export)
 app.command("standin")(models_build.standin)
 app.command("quantize")(models_build.quantize)
+app.command("place")(models_place.place)
 
 COLUMNS = ("name", "state", "graphs", "voices", "size", "directory")
 MODELS = ("kokoro",)

@@ -4,17 +4,17 @@
                                              └─► front, source of the first clause
     render   windows of one size ──generator──► PCM
 
-A call computes on the lane's own thread; several lanes share the sessions.  Batches bring nothing
-on a CPU, one thread a window does (docs/benchmarks.md), hence ``batch_max`` 1 and as many lanes as
-cores.  The plan, which first audio waits for, may use more threads than one; so may a window while
-nothing else is computed, because a single listener has no use for idle cores.
+A call computes on the lane's own thread; several lanes share the sessions.  How many lanes, threads
+and rows a batch, and on which provider, is placement's choice (placing.py); on a CPU batches bring
+nothing and one thread a window does best.  While nothing else is computed a window may use more,
+because a single listener has no use for idle cores.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -22,6 +22,7 @@ import numpy as np
 
 from gateway.engine.base import Emit, EngineInfo, Voice
 from gateway.engine.espeak_phonemizer import EspeakPhonemizer
+from gateway.engine.hardware import usable_cores
 from gateway.engine.kokoro.calls import Calls
 from gateway.engine.kokoro.cast import STAND_IN_NOTICE, Cast, ReadRequest
 from gateway.engine.kokoro.clause import Clause, Place
@@ -29,9 +30,11 @@ from gateway.engine.kokoro.frontend import Frontend
 from gateway.engine.kokoro.graphs import ROLES, SplitGraphs
 from gateway.engine.kokoro.lexicon import load_lexicons
 from gateway.engine.kokoro.naming import Naming
+from gateway.engine.kokoro.placing import Placer, this_machine
 from gateway.engine.kokoro.reading import FRAME_SAMPLES, SAMPLE_RATE, Reading
 from gateway.engine.kokoro.store import Model, open_model
 from gateway.engine.kokoro.windows import Method, WindowSizes, divide, whole
+from gateway.engine.placement import THROUGHPUT, Placement, Way
 from gateway.errors import SetupError, SynthesisError
 from gateway.media import PcmBlock, to_media_samples
 from gateway.phases import phase
@@ -78,20 +81,45 @@ class RenderOptions:
     """Of a window that is rendered while nothing else is."""
     seed: int = 0
     """Of the noise in the source: the same text gives the same samples."""
+    ways: Mapping[str, Way] = field(default_factory=dict)
+    """How to run each stage; those without one run on the CPU with the threads above."""
 
     @classmethod
     def of(cls, settings: KokoroSettings) -> RenderOptions:
-        """As ``engine.kokoro`` says."""
+        """As ``engine.kokoro`` says; where that leaves it to placement, for these cores."""
         return cls(
             sizes=WindowSizes(
                 settings.first_window_frames, settings.window_frames, settings.context_frames
             ),
             method=Method(settings.statistics),
             prior_frames=settings.prior_frames,
-            lanes=settings.lanes,
-            plan_threads=settings.plan_threads,
+            lanes=settings.lanes or usable_cores(),
+            plan_threads=settings.plan_threads or min(4, usable_cores()),
             alone_threads=settings.alone_threads,
         )
+
+    def placed(self, placement: Placement, settings: KokoroSettings) -> RenderOptions:
+        """These, with what placement chose; lanes and plan threads that are set stay as set."""
+        ways = {stage: choice.way for stage, choice in placement.choices.items()}
+        if settings.plan_threads:
+            for stage in ways.keys() - {THROUGHPUT}:
+                ways[stage] = replace(ways[stage], threads=settings.plan_threads)
+        chosen = placement.choices[THROUGHPUT]
+        return replace(
+            self,
+            sizes=replace(self.sizes, equal=self.sizes.equal or chosen.way.static),
+            lanes=settings.lanes or chosen.lanes,
+            batch_max=chosen.batch_max,
+            plan_threads=ways["plan"].threads,
+            render_threads=chosen.way.threads,
+            ways=ways,
+        )
+
+    @property
+    def usual_frames(self) -> tuple[int, int]:
+        """Sizes of a clause's first window, and of those in its middle."""
+        sizes = self.sizes
+        return sizes.first + sizes.context, sizes.core + 2 * sizes.context
 
 
 class EspeakReader:
@@ -123,7 +151,25 @@ def kokoro_engine(
 ) -> KokoroEngine:
     """The engine of the split model in ``folder``, as the settings want it; not yet started."""
     options = RenderOptions.of(settings.kokoro)
-    return KokoroEngine(folder, EspeakReader(settings), options, naming=naming)
+    return KokoroEngine(
+        folder,
+        EspeakReader(settings),
+        options,
+        naming=naming,
+        place=lambda model: place(model, settings, options),
+    )
+
+
+def place(model: Model, settings: EngineSettings, options: RenderOptions) -> RenderOptions:
+    """``options`` as this machine was measured, or by its profile.  May measure: docs/placement.md.
+
+    Raises SetupError for settings that name a provider that is not there.
+    """
+    placer = Placer(model, settings, this_machine(settings.placement.providers))
+    placement = placer.resolve()
+    for stage, choice in placement.choices.items():
+        logger.info("%s runs as %s (%s)", stage, choice.way.label, placement.source)
+    return options.placed(placement, settings.kokoro)
 
 
 class KokoroEngine:
@@ -136,7 +182,9 @@ class KokoroEngine:
         options: RenderOptions | None = None,
         default_voice: str = "",
         naming: Naming | None = None,
+        place: Callable[[Model], RenderOptions] | None = None,
     ) -> None:
+        self._place = place
         self._folder = folder
         self._reader = reader
         self._options = options or RenderOptions()
@@ -237,15 +285,20 @@ class KokoroEngine:
     # ── parts of these ─────────────────────────────────────────────────────────────────────────
 
     def _open(self, model: Model) -> SplitGraphs:
-        options = self._options
+        """The graphs as placement wants them or, should those not open any more, on the CPU."""
         if model.manifest.stand_in:
             logger.warning("model %s is %s", model.manifest.name, STAND_IN_NOTICE)
-        return SplitGraphs.open(
-            model,
-            plan_threads=options.plan_threads,
-            render_threads=options.render_threads,
-            alone_threads=options.alone_threads,
-        )
+        plain = self._options
+        if self._place is not None:
+            self._options = self._place(model)
+        try:
+            return _graphs(model, self._options)
+        except SetupError as error:
+            if not self._options.ways:
+                raise
+            logger.warning("what placement chose does not open, so all runs on the CPU: %s", error)
+            self._options = plain
+            return _graphs(model, plain)
 
     def _facts(self, model: Model, cast: Cast) -> EngineInfo:
         options = self._options
@@ -320,6 +373,17 @@ class KokoroEngine:
                     f"the model in {self._folder} does not compute speech: {frames} frames gave "
                     f"{len(samples)} samples, or some that are no numbers; build it again"
                 )
+
+
+def _graphs(model: Model, options: RenderOptions) -> SplitGraphs:
+    return SplitGraphs.open(
+        model,
+        plan_threads=options.plan_threads,
+        render_threads=options.render_threads,
+        alone_threads=options.alone_threads,
+        ways=options.ways,
+        frames=options.usual_frames,
+    )
 
 
 def _plan_of(

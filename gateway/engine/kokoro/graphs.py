@@ -6,29 +6,32 @@
     generator  windows of one size      → PCM, and the norms' own statistics     (batched)
 
 What each takes and gives is written where they are made, in ``export/planner.py`` and
-``export/vocoder.py``.  Sessions may be run from several threads at once.
+``export/vocoder.py``.  Stages may be run from several threads at once.
+
+Each is run the way that placement chose (stages.py).  Where neighbours run on the same device, what
+goes from one to the next stays there: only durations, PCM and the norms' statistics come back.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
 from gateway.engine.kokoro.checksums import sha256_of
+from gateway.engine.kokoro.device import Piece, Pieces, Tensor, cut, on_host
 from gateway.engine.kokoro.manifest import StoredFile
 from gateway.engine.kokoro.mixing import parse_mix
-from gateway.engine.kokoro.optimised import open_optimised
 from gateway.engine.kokoro.reading import FRAME_SAMPLES
-from gateway.engine.kokoro.runtime import describe, running_options
+from gateway.engine.kokoro.stages import Feed, Stage, open_stage
 from gateway.engine.kokoro.store import Model
 from gateway.engine.kokoro.windows import Floats, Moments, Span, Statistics
+from gateway.engine.placement import CPU, THROUGHPUT, Way
 from gateway.errors import SetupError
 from gateway.phases import phase
 
@@ -68,18 +71,28 @@ ROLES: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
 }
 """Inputs and outputs that each role must have."""
 
+NEXT: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "plan": {"asr": ("front",), "f0": ("front", "source"), "n": ("front",)},
+    "front": {"features": ("generator",)},
+    "source": {"harmonics": ("generator",)},
+}
+"""Which stages read what a stage gives."""
+
 STATISTICS = "statistics"
 """Key in the generator's details: the file with the voices' average statistics."""
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """Of one text: ``durations`` int64 [N] in frames; asr [1, C, T], f0 and n [1, 2T]."""
+    """Of one text: ``durations`` int64 [N] in frames; asr [1, C, T], f0 and n [1, 2T].
+
+    What a stage on a device left there is a tensor on that device, not an array.
+    """
 
     durations: npt.NDArray[np.int64]
-    asr: Floats
-    f0: Floats
-    n: Floats
+    asr: Tensor
+    f0: Tensor
+    n: Tensor
 
     @property
     def frames(self) -> int:
@@ -91,8 +104,8 @@ class Planned:
 class Acoustics:
     """What windows are cut from: features [1, D, 2T], harmonics [1, 22, 120T + 1]."""
 
-    features: Floats
-    harmonics: Floats
+    features: Tensor
+    harmonics: Tensor
 
 
 Cut = tuple[Acoustics, Span, Floats, Statistics]
@@ -100,56 +113,55 @@ Cut = tuple[Acoustics, Span, Floats, Statistics]
 
 
 class SplitGraphs:
-    """Open sessions of a split model, one for each role."""
+    """Open stages of a split model, one for each role."""
 
     def __init__(
-        self, sessions: Mapping[str, Any], priors: Mapping[str, Floats], alone: Any = None
+        self,
+        stages: Mapping[str, Stage],
+        priors: Mapping[str, Floats],
+        alone: Stage | None = None,
     ) -> None:
         """``alone`` is the generator once more, on more threads."""
-        self._sessions = sessions
+        self._stages = stages
         self._priors = priors
         self._alone = alone
-        inputs = {each.name: each for each in sessions["generator"].get_inputs()}
-        self.statistics: int = inputs["mean"].shape[1]
+        shapes = {each.name: each.shape for each in stages["generator"].info.inputs}
+        self.statistics: int = shapes["mean"][1] or 0
+        self._kept = {role: _kept(role, stages) for role in NEXT}
 
     @classmethod
     def open(
-        cls, model: Model, *, plan_threads: int, render_threads: int, alone_threads: int = 1
+        cls,
+        model: Model,
+        *,
+        plan_threads: int,
+        render_threads: int,
+        alone_threads: int = 1,
+        ways: Mapping[str, Way] | None = None,
+        frames: Sequence[int] = (),
     ) -> SplitGraphs:
         """Open all roles.  Raises SetupError for one that is missing, or takes something else.
 
-        Of several precisions the first that the manifest lists is taken.  More ``alone_threads``
-        than ``render_threads`` open the generator twice, which takes its weights once more: calls
-        at the same time on one session of several threads lose a sixth of what the machine can do.
+        ``ways`` are those that placement chose; a role without one runs on the CPU, with the first
+        graph that the manifest lists and so many threads.  ``frames`` are the usual window sizes.
+        More ``alone_threads`` than the generator's open it twice on a CPU, which takes its weights
+        once more: calls at the same time on one session of several threads lose a sixth of what
+        the machine can do.
         """
-        sessions = {}
-        for role, (inputs, outputs) in ROLES.items():
-            file = model.path(model.graphs(role)[0])
-            threads = render_threads if role == "generator" else plan_threads
-            session, _ = open_optimised(
-                file, model.graphs(role)[0].sha256, partial(running_options, threads), model.folder
-            )
-            phase(logger, f"open {role}", "graph %s is open", file)
-            info = describe(session)
-            takes = {each.name for each in info.inputs}
-            gives = {each.name for each in info.outputs}
-            if takes != inputs or gives != outputs:
-                raise SetupError(
-                    f"{file} is not the graph {role!r} that this gateway runs: it takes "
-                    f"{', '.join(sorted(takes))} and gives {', '.join(sorted(gives))}; "
-                    "build it again with: voice-gateway models export"
-                )
-            sessions[role] = session
+        stages = {}
+        digests = {each.file: each.sha256 for each in model.manifest.files}
+        for role in ROLES:
+            file = model.graphs(role)[0].file
+            threads = render_threads if role == THROUGHPUT else plan_threads
+            way = (ways or {}).get(role) or Way(role, file, threads=threads)
+            stages[role] = open_stage(model.folder / way.file, way, frames, digests[way.file])
+            phase(logger, f"open {role}", "graph %s is open", model.folder / way.file)
+            check_contract(role, stages[role], model.folder / way.file)
         alone = None
-        if alone_threads > render_threads:
-            file = model.path(model.graphs("generator")[0])
-            alone, _ = open_optimised(
-                file,
-                model.graphs("generator")[0].sha256,
-                partial(running_options, alone_threads),
-                model.folder,
-            )
-        graphs = cls(sessions, _read_priors(model), alone)
+        if way.provider == CPU and alone_threads > way.threads:
+            more = replace(way, threads=alone_threads)
+            alone = open_stage(model.folder / way.file, more, frames, digests[way.file])
+        graphs = cls(stages, _read_priors(model), alone)
         for name, prior in graphs._priors.items():
             if prior.shape != (2, graphs.statistics):
                 raise SetupError(
@@ -166,7 +178,7 @@ class SplitGraphs:
         ids = np.zeros((len(tokens), lengths.max()), np.int64)
         for row, each in zip(ids, tokens, strict=True):
             row[: each.shape[1]] = each[0]
-        durations, asr, f0, n = self._sessions["plan"].run(
+        durations, asr, f0, n = self._stages["plan"].run(
             ("durations", "asr", "f0", "n"),
             {
                 "input_ids": ids,
@@ -174,20 +186,22 @@ class SplitGraphs:
                 "style": styles,
                 "speed": np.array(speeds, np.float32),
             },
+            self._kept["plan"],
         )
+        assert isinstance(durations, np.ndarray)
         return [
             Planned(
                 durations[i, : lengths[i]],
-                asr[i : i + 1, :, :frames],
-                f0[i : i + 1, : 2 * frames],
-                n[i : i + 1, : 2 * frames],
+                cut(asr, i, 0, frames),
+                cut(f0, i, 0, 2 * frames),
+                cut(n, i, 0, 2 * frames),
             )
-            for i, frames in enumerate(durations.sum(-1))
+            for i, frames in enumerate(durations.sum(-1).tolist())
         ]
 
     def acoustics(self, planned: Planned, style: Floats, seed: int) -> Acoustics:
         """Features and source of a clause.  Its noise depends on ``seed`` and time alone."""
-        (features,) = self._sessions["front"].run(
+        (features,) = self._stages["front"].run(
             ("features",),
             {
                 "asr": planned.asr,
@@ -196,12 +210,15 @@ class SplitGraphs:
                 "frames": np.array([planned.frames], np.int64),
                 "style": style,
             },
+            self._kept["front"],
         )
         random = np.random.Generator(np.random.Philox(seed))
         noise = random.standard_normal((1, FRAME_SAMPLES * planned.frames), np.float32)
         phase0 = np.zeros((1, PHASES), np.float32)
-        (harmonics,) = self._sessions["source"].run(
-            ("harmonics",), {"f0": planned.f0, "phase0": phase0, "noise": noise}
+        (harmonics,) = self._stages["source"].run(
+            ("harmonics",),
+            {"f0": planned.f0, "phase0": phase0, "noise": noise},
+            self._kept["source"],
         )
         return Acoustics(features, harmonics)
 
@@ -213,10 +230,11 @@ class SplitGraphs:
         The PCM has the context still; it is not limited to [-1, 1].  ``alone`` says that nothing
         else is computed, so that the call may use more threads than its lane's.
         """
-        session = self._alone if alone and self._alone else self._sessions["generator"]
-        audio, mean, square = session.run(
-            ("audio", "own_mean", "own_square"), generator_inputs(windows)
-        )
+        stage = self._alone if alone and self._alone else self._stages["generator"]
+        audio, mean, square = stage.run(("audio", "own_mean", "own_square"), _feed(windows))
+        assert isinstance(audio, np.ndarray)
+        assert isinstance(mean, np.ndarray)
+        assert isinstance(square, np.ndarray)
         return [
             (audio[i], Moments(mean[i], square[i], span.end - span.begin))
             for i, (_, span, _, _) in enumerate(windows)
@@ -235,16 +253,25 @@ class SplitGraphs:
 
 def generator_inputs(windows: Sequence[Cut]) -> dict[str, Floats]:
     """The generator's inputs for windows of one size, a row each; export/vocoder.py has shapes."""
+    return {name: on_host(value) for name, value in _feed(windows).items()}
+
+
+def _feed(windows: Sequence[Cut]) -> Feed:
     spans = [span for _, span, _, _ in windows]
     return {
-        "features": _joined(
-            each.features[:, :, 2 * span.left : 2 * span.right] for each, span, _, _ in windows
+        "features": Pieces(
+            tuple(
+                Piece(each.features, 0, 2 * span.left, 2 * span.right)
+                for each, span, _, _ in windows
+            )
         ),
-        "harmonics": _joined(
-            each.harmonics[:, :, HOPS * span.left : HOPS * span.right + 1]
-            for each, span, _, _ in windows
+        "harmonics": Pieces(
+            tuple(
+                Piece(each.harmonics, 0, HOPS * span.left, HOPS * span.right + 1)
+                for each, span, _, _ in windows
+            )
         ),
-        "style": _joined(style for _, _, style, _ in windows),
+        "style": np.concatenate([style for _, _, style, _ in windows]),
         "mean": np.stack([given.mean for *_, given in windows]),
         "square": np.stack([given.square for *_, given in windows]),
         "own_share": np.array([given.own_share for *_, given in windows], np.float32),
@@ -253,9 +280,33 @@ def generator_inputs(windows: Sequence[Cut]) -> dict[str, Floats]:
     }
 
 
-def _joined(rows: Any) -> Floats:
-    rows = list(rows)
-    return np.ascontiguousarray(rows[0] if len(rows) == 1 else np.concatenate(rows))
+def check_contract(role: str, stage: Stage, file: Path) -> None:
+    """Raises SetupError if a graph's inputs and outputs are not those of its role."""
+    inputs, outputs = ROLES[role]
+    takes = {each.name for each in stage.info.inputs}
+    gives = {each.name for each in stage.info.outputs}
+    if takes != inputs or gives != outputs:
+        raise SetupError(
+            f"{file} is not the graph {role!r} that this gateway runs: it takes "
+            f"{', '.join(sorted(takes))} and gives {', '.join(sorted(gives))}; "
+            "build it again with: voice-gateway models export"
+        )
+
+
+def _kept(role: str, stages: Mapping[str, Stage]) -> tuple[str, ...]:
+    """Outputs that may stay on the device: all that read them are there too."""
+    device = stages[role].device
+    if device is None:
+        return ()
+    readers = NEXT[role]
+    return tuple(
+        name
+        for name, roles in readers.items()
+        if all(
+            other is not None and other.name == device.name
+            for other in (stages[each].device for each in roles)
+        )
+    )
 
 
 def _count(span: Span, per_frame: int, extra: int) -> Floats:

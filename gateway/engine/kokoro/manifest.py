@@ -9,6 +9,8 @@
       "frame_samples": 600,
       "graphs": [{"role": "whole", "precision": "fp32", "file": "kokoro-v1.0.onnx",
                   "bytes": 325505369, "sha256": "beb0…"}],
+      "variants": {"generator": [{"file": "generator.int8.onnx", "precision": "int8",
+                                  "distance_db": 0.2, "bytes": 20987654, "sha256": "77ab…"}]},
       "voices": [{"file": "voices-v1.0.bin", "bytes": 28214398, "sha256": "bca6…"}],
       "licence": "Apache-2.0",
       "source": "https://…"
@@ -20,8 +22,10 @@ by precision and by ``details``, where whoever made them writes what they are (w
 sizes).  ``stand_in`` says that the weights are random: it speaks noise, and every figure measured
 with it must say so.
 
-``variants`` has, by role, the same graphs in lower precision (``models quantize``), each with the
-distance of its sound from that of the fp32 graph, which placement weighs against its speed:
+*Variants* compute a role in another precision (``models quantize``), with the same inputs and
+outputs (float32 still); ``distance_db`` is how far what is heard then is from the role's first
+graph: the log-spectral distance that export/fidelity.py defines, as their maker measured it.  A
+variant serves only where placement found it faster and near enough:
 
     "variants": {"generator": [{"file": "generator.int8.onnx", "bytes": 36689012, "sha256": "5c1d…",
                                 "precision": "int8", "distance_db": 0.22}]}
@@ -88,9 +92,10 @@ class Graph(StoredFile):
 class Variant(StoredFile):
     """A graph of the model in another precision, with the same inputs and outputs."""
 
-    precision: Precision
+    precision: Literal["fp16", "bf16", "int8"]
     distance_db: float = Field(ge=0, allow_inf_nan=False)
     """Root mean square difference of log mel spectra, on sentences that it was not made with."""
+    details: dict[str, JsonValue] = {}
 
 
 class Manifest(_Part):
@@ -103,10 +108,10 @@ class Manifest(_Part):
     sample_rate: Literal[24_000]
     frame_samples: int = Field(gt=0)
     graphs: tuple[Graph, ...] = Field(min_length=1)
+    variants: dict[Role, tuple[Variant, ...]] = {}
     voices: tuple[StoredFile, ...] = Field(min_length=1)
     licence: str
     source: str
-    variants: dict[Role, tuple[Variant, ...]] = {}
 
     @property
     def files(self) -> tuple[StoredFile, ...]:

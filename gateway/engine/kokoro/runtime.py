@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnxruntime
 
 from gateway.errors import SetupError
@@ -139,3 +140,64 @@ def as_it_is(options: onnxruntime.SessionOptions) -> onnxruntime.SessionOptions:
     """The options, for a graph that is optimised already."""
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return options
+
+
+# ── tensors on devices: the parts of onnxruntime's interface that device.py and stages.py need ────
+
+
+def installed() -> tuple[str, tuple[str, ...]]:
+    """onnxruntime's version, and the providers that it was built with."""
+    return str(onnxruntime.__version__), tuple(onnxruntime.get_available_providers())
+
+
+def open_bytes(
+    graph: bytes, provider: str, options: Mapping[str, str]
+) -> onnxruntime.InferenceSession:
+    """A session on a small graph of our own."""
+    return onnxruntime.InferenceSession(
+        graph, sess_options=running_options(1), providers=[(provider, dict(options))]
+    )
+
+
+def fix_dimensions(options: onnxruntime.SessionOptions, sizes: Mapping[str, int]) -> None:
+    """Give open dimensions a size, by name; the optimiser then folds what depends on them."""
+    for name, size in sizes.items():
+        options.add_free_dimension_override_by_name(name, size)
+
+
+def profile_into(options: onnxruntime.SessionOptions, prefix: Path) -> None:
+    """Have the session write what each node took; ``session.end_profiling()`` names the file."""
+    options.enable_profiling = True
+    options.profile_file_prefix = str(prefix)
+
+
+def device_tensor(shape: Sequence[int], device: str) -> Any:
+    """Memory for float32 of ``shape`` on ``device``, onnxruntime's name for it ("cpu", "cuda")."""
+    return onnxruntime.OrtValue.ortvalue_from_shape_and_type(list(shape), np.float32, device, 0)
+
+
+def to_device(array: Any, device: str) -> Any:
+    """A copy of a contiguous array on ``device``."""
+    value = device_tensor(array.shape, device)
+    value.update_inplace(array)
+    return value
+
+
+def bind(
+    binding: Any, name: str, device: str, shape: Sequence[int], address: int, output: bool = False
+) -> None:
+    """Bind float32 of ``shape`` at ``address``, which the caller keeps alive."""
+    bound = binding.bind_output if output else binding.bind_input
+    bound(name, device, 0, np.float32, list(shape), address)
+
+
+def run_bound(session: onnxruntime.InferenceSession, binding: Any) -> None:
+    """Run with what is bound; returns when the outputs are there."""
+    session.run_with_iobinding(binding)
+
+
+def captured_run(session: onnxruntime.InferenceSession, binding: Any, number: int) -> None:
+    """As ``run_bound``, recording or replaying CUDA graph ``number``; neither for -1."""
+    options = onnxruntime.RunOptions()
+    options.add_run_config_entry("gpu_graph_id", str(number))
+    session.run_with_iobinding(binding, options)

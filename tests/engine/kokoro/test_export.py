@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from gateway.engine.kokoro.engine import KokoroEngine
-from gateway.engine.kokoro.export.fidelity import SIZES, Distance, log_mel, measure
+from gateway.engine.kokoro.export.fidelity import SIZES, Distance, measure
 from gateway.engine.kokoro.graphs import SplitGraphs
 from gateway.engine.kokoro.phrases import CALIBRATION, HELD_OUT, tokens_of
+from gateway.engine.kokoro.spectrum import log_mel
 from gateway.engine.kokoro.store import open_model
 from gateway.engine.kokoro.symbols import TOKENS
 from gateway.errors import SetupError

@@ -7,8 +7,7 @@ were not measured on.  The reference is the same model's generator run on the wh
 Reported, over all sentences:
 
     snr      10 log10(reference power / power of the difference), of the waveform
-    lsd      root mean square difference of log mel spectra (80 bands to 12 kHz, 1024 samples every
-             256, floor 80 dB under the loudest), in dB
+    lsd      root mean square difference of log mel spectra, in dB; see spectrum.py
     gap      greatest difference of two samples
 
 *oracle* gives each window the clause's true statistics: what is left is the windowing itself.
@@ -29,7 +28,7 @@ import numpy as np
 from gateway.engine.kokoro.clause import Clause
 from gateway.engine.kokoro.graphs import Planned, SplitGraphs
 from gateway.engine.kokoro.phrases import HELD_OUT, tokens_of
-from gateway.engine.kokoro.reading import SAMPLE_RATE
+from gateway.engine.kokoro.spectrum import spectral_distance_db
 from gateway.engine.kokoro.store import Model, open_model
 from gateway.engine.kokoro.windows import (
     Floats,
@@ -42,8 +41,6 @@ from gateway.engine.kokoro.windows import (
 )
 
 VOICES_MAX = 4
-BANDS, FFT, HOP = 80, 1024, 256
-FLOOR_DB = 80.0
 SERVED_PRIOR = 160.0
 PRIOR_WEIGHTS = (20.0, 40.0, 80.0, 160.0, 320.0)
 SIZES = (WindowSizes(8, 20, 4), WindowSizes(12, 40, 4))
@@ -145,27 +142,6 @@ def _served(graphs: SplitGraphs, sentence: Sentence) -> Floats:
     return _windowed(graphs, WindowSizes(), Method.BLENDED, SERVED_PRIOR, sentence)
 
 
-def log_mel(pcm: Floats) -> Floats:
-    """Log mel power in dB, [frames, BANDS]."""
-    frames = np.lib.stride_tricks.sliding_window_view(pcm, FFT)[::HOP]
-    power = np.abs(np.fft.rfft(frames * np.hanning(FFT))) ** 2
-    mels: Floats = 10 * np.log10(np.maximum(power @ _MEL.T, 1e-12)).astype(np.float32)
-    return mels
-
-
-def _mel_filters() -> Floats:
-    edges_mel = np.linspace(0, 2595 * np.log10(1 + SAMPLE_RATE / 2 / 700), BANDS + 2)
-    edges = 700 * (10 ** (edges_mel / 2595) - 1)
-    bins = np.fft.rfftfreq(FFT, 1 / SAMPLE_RATE)[None, :]
-    low, middle, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
-    rising, falling = (bins - low) / (middle - low), (high - bins) / (high - middle)
-    filters: Floats = np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
-    return filters
-
-
-_MEL = _mel_filters()
-
-
 def _distance(
     method: str, sentences: Sequence[Sentence], speak: Callable[[Sentence], Floats]
 ) -> Distance:
@@ -175,10 +151,7 @@ def _distance(
         difference = pcm - each.reference
         power = max(float(np.mean(difference**2)), 1e-20)
         snrs.append(10 * np.log10(float(np.mean(each.reference**2)) / power))
-        expected = log_mel(each.reference)
-        floor = expected.max() - FLOOR_DB
-        apart = np.maximum(log_mel(pcm), floor) - np.maximum(expected, floor)
-        distances.append(float(np.sqrt(np.mean(apart**2))))
+        distances.append(spectral_distance_db(pcm, each.reference))
         gap = max(gap, float(np.abs(difference).max()))
     return Distance(method, float(np.mean(snrs)), float(np.mean(distances)), gap)
 
