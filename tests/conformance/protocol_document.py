@@ -15,7 +15,7 @@ PROTOCOL = (DOCS / "protocol.md").read_text(encoding="utf-8")
 ASYNCAPI: dict[str, Any] = yaml.safe_load((DOCS / "asyncapi.yaml").read_text(encoding="utf-8"))
 
 CLIENT = ("start", "text", "flush", "end", "cancel", "report", "close")
-SERVER = ("ready", "started", "chunk", "words", "done", "cancelled", "warning", "error")
+SERVER = ("ready", "started", "chunk", "words", "flushed", "done", "cancelled", "warning", "error")
 
 
 def resolved(node: Any) -> Any:

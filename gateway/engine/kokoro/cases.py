@@ -76,7 +76,8 @@ def make_cases(model: Model, threads: int, sizes: WindowSizes) -> dict[str, list
         acoustics = graphs.acoustics(planned, style, seed=0)
         for role in ("plan", "front", "source"):
             cases[role].append(Case(planned.frames, *recorders[role].calls[-1]))
-    for span in divide(planned.frames, sizes)[:2]:
+    spans = divide(planned.frames, sizes)
+    for span in (spans[0], max(spans, key=lambda each: each.size)):
         graphs.generate([(acoustics, span, style, given)])
         cases["generator"].append(Case(span.size, *recorders["generator"].calls[-1]))
     assert cases["source"][0].feed["phase0"].shape == (1, PHASES)

@@ -116,10 +116,11 @@ class RenderOptions:
         )
 
     @property
-    def usual_frames(self) -> tuple[int, int]:
-        """Sizes of a clause's first window, and of those in its middle."""
+    def usual_frames(self) -> tuple[int, ...]:
+        """Sizes of a clause's first window, and of those that follow it."""
         sizes = self.sizes
-        return sizes.first + sizes.context, sizes.core + 2 * sizes.context
+        first, *others = sizes.cores()
+        return first + sizes.context, *(each + 2 * sizes.context for each in others)
 
 
 class EspeakReader:

@@ -114,7 +114,13 @@ def verify(folder: Path, manifest: Manifest, roles: Collection[str] | None = Non
     """
     checksums = ChecksumCache(folder)
     graphs = (graph for graph in manifest.graphs if roles is None or graph.role in roles)
-    for stored in (*graphs, *manifest.voices):
+    variants = (
+        variant
+        for role, there in manifest.variants.items()
+        for variant in there
+        if roles is None or role in roles
+    )
+    for stored in (*graphs, *variants, *manifest.voices):
         _verify(folder, stored, checksums)
 
 

@@ -29,7 +29,7 @@ import numpy.typing as npt
 from gateway.engine.base import Emit, EngineInfo, Voice
 from gateway.engine.kokoro.cast import STAND_IN_NOTICE, Cast
 from gateway.engine.kokoro.contracts import WholeContract, whole_contract
-from gateway.engine.kokoro.engine import Reader
+from gateway.engine.kokoro.engine import Reader, RenderOptions
 from gateway.engine.kokoro.manifest import WHOLE
 from gateway.engine.kokoro.naming import Naming
 from gateway.engine.kokoro.optimised import open_optimised
@@ -60,8 +60,9 @@ class WholeEngine:
         self._folder = folder
         self._reader = reader
         self._naming = naming or Naming()
-        self._threads = min(settings.plan_threads, settings.lanes)
-        self._lanes = settings.lanes // self._threads
+        options = RenderOptions.of(settings)
+        self._threads = min(options.plan_threads, options.lanes)
+        self._lanes = options.lanes // self._threads
         self._cast: Cast | None = None
         self._graph: _Graph | None = None
         self._info: EngineInfo | None = None
