@@ -38,9 +38,11 @@ from gateway.engine.espeak import EspeakEngine
 from gateway.engine.job import Job
 from gateway.errors import SetupError, Unavailable
 from gateway.ops.metrics import Metrics
+from gateway.session.conversation import Conversation
 from gateway.session.endpoint import SpeakEndpoint
 from gateway.session.events import CodecOptions
 from gateway.session.http import ListingEndpoint, SpeechEndpoint
+from gateway.session.parking import LocalParkingLot, ParkingLot
 from gateway.session.protocol import Capabilities, Resolved
 from gateway.session.registry import Member, Registry
 from gateway.session.runner import Services
@@ -71,6 +73,7 @@ class Gateway:
         self._factories = engines
         self.metrics = Metrics()
         self.registry: Registry[Member] = Registry(settings.limits.sessions_max, self._check_load)
+        self.lot: ParkingLot[Conversation] = LocalParkingLot(settings.limits.parked_sessions_max)
         self.problems: dict[str, str] = {}
         self._catalogue: Catalogue | None = None
         self._dispatcher: Dispatcher | None = None
@@ -86,6 +89,9 @@ class Gateway:
         self._loading = asyncio.create_task(self._load())
         self._drain_began = asyncio.get_running_loop().create_future()
         self.metrics.gauge("sessions_open", "Sessions open now", lambda: len(self.registry))
+        self.metrics.gauge(
+            "sessions_parked", "Of those, sessions that lost their client", lambda: self.lot.parked
+        )
         self.metrics.gauge(
             "work_queued", "Pieces of work that wait for a lane", lambda: self.queued_work
         )

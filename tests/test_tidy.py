@@ -31,6 +31,7 @@ SHELLS = (
     "gateway/engine/espeak",
     "gateway/engine/kokoro/download.py",  # between attempts
     "gateway/session/connection.py",
+    "gateway/session/conversation.py",
     "gateway/session/endpoint.py",
     "gateway/session/exchange.py",
     "gateway/session/http.py",

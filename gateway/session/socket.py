@@ -68,7 +68,12 @@ class Socket:
         self._limits = limits
         self._backlog: deque[tuple[AsgiMessage, int]] = deque()
         self._backlog_bytes = 0
+        self._backlog_bytes_max = limits.send_buffer_bytes_max
         self._sending: asyncio.Task[None] | None = None
+
+    def allow(self, size: int) -> None:
+        """So many bytes more may wait: they are put at once, through no fault of the client's."""
+        self._backlog_bytes_max += size
 
     def put(self, message: str | bytes) -> None:
         """Send now, or as soon as the client has read what went before."""
@@ -94,7 +99,7 @@ class Socket:
         if self._sending is not None:
             self._backlog.append((message, size))
             self._backlog_bytes += size
-            limit = self._limits.send_buffer_bytes_max
+            limit = self._backlog_bytes_max
             if self._backlog_bytes > limit:
                 self._give_up("send_buffer_bytes_max")
             elif self._backlog_bytes > limit // 2:

@@ -122,6 +122,11 @@ class Utterance:
             or self._playout.playing
         )
 
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Code points of text taken in this generation, and number of the next frame to be sent."""
+        return self._chunker.text_offset + self._chunker.pending_chars, self._pacer.sequence_number
+
     def lead_s(self, now: float) -> float:
         """Seconds the listener holds, by our model."""
         return self._playout.lead_s(now)

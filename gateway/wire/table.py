@@ -9,4 +9,4 @@ from __future__ import annotations
 from gateway.wire import voice_v1
 from gateway.wire.base import SocketRoute, WireRoute
 
-ROUTES: tuple[WireRoute, ...] = (SocketRoute("/v1/speak", voice_v1),)
+ROUTES: tuple[WireRoute, ...] = (SocketRoute("/v1/speak", voice_v1, resumable=True),)
