@@ -40,9 +40,11 @@ from gateway.errors import InvalidValue, Unavailable
 from gateway.loading import Engines, State
 from gateway.ops.metrics import Metrics
 from gateway.phases import phase
+from gateway.session.conversation import Conversation
 from gateway.session.endpoint import SpeakEndpoint
 from gateway.session.events import CodecOptions
 from gateway.session.http import ListingEndpoint, SpeechEndpoint
+from gateway.session.parking import LocalParkingLot, ParkingLot
 from gateway.session.protocol import Capabilities, Resolved
 from gateway.session.registry import Member, Registry
 from gateway.session.runner import Services
@@ -93,6 +95,7 @@ class Gateway:
         self._factories = engines_of(settings) if engines is None else engines
         self.metrics = Metrics()
         self.registry: Registry[Member] = Registry(settings.limits.sessions_max, self._check_load)
+        self.lot: ParkingLot[Conversation] = LocalParkingLot(settings.limits.parked_sessions_max)
         self._engines: Engines | None = None
         self._dispatcher: Dispatcher | None = None
         self._ticker: Ticker | None = None
@@ -125,6 +128,7 @@ class Gateway:
     def _make_gauges(self, engines: Engines, dispatcher: Dispatcher) -> None:
         gauge = self.metrics.gauge
         gauge("sessions_open", "Sessions open now", lambda: len(self.registry))
+        gauge("sessions_parked", "Of those, without their client", lambda: self.lot.parked)
         gauge("work_queued", "Pieces of work that wait for a lane", lambda: dispatcher.queued)
         gauge(
             "lane_utilisation",

@@ -6,7 +6,8 @@
     │   ├── InvalidValue       a field out of its range, an unknown voice
     │   ├── LimitExceeded      a limit of the settings
     │   ├── Unauthorized       no API key, or a wrong one
-    │   └── ForbiddenOrigin    a browser page that is not allowed here
+    │   ├── ForbiddenOrigin    a browser page that is not allowed here
+    │   └── ResumeRefused      a session that can't be gone on with: open a new one
     ├── Unavailable            no room, or draining: try again later
     │   ├── Overloaded
     │   └── Draining
@@ -82,6 +83,14 @@ class ForbiddenOrigin(ClientError):
     code = "forbidden_origin"
     close_code = 4403
     http_status = 403
+
+
+class ResumeRefused(ClientError):
+    """The session is unknown, over, not this client's, or too far behind: open a new one."""
+
+    code = "resume_refused"
+    close_code = 4404
+    http_status = 404
 
 
 class Unavailable(GatewayError):

@@ -133,9 +133,6 @@ class Engines:
             logger.error("%s", error.message)
         self._check_usable(settled=True)
         self._conclude()
-        # What is loaded stays; without this the collector walks it all for some 50 ms at a time.
-        gc.collect()
-        gc.freeze()
 
     async def _load(self, name: str) -> None:
         try:
@@ -192,6 +189,10 @@ class Engines:
 
     def _check_usable(self, *, settled: bool) -> None:
         if (settled or self.catalogue.usable) and not self._usable.done():
+            # What is loaded stays; without this the collector walks it all for some 50 ms at a
+            # time.  Once sessions are there it is too late: they would never be collected.
+            gc.collect()
+            gc.freeze()
             self._usable.set_result(None)
 
     def _conclude(self) -> None:

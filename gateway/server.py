@@ -97,7 +97,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The transport is gone."""
+        """The transport is gone; without a close frame that is 1006 (RFC 6455, section 7.1.5)."""
+        if self.handshake_complete and self.conn.close_rcvd is None and not self.disconnected:
+            sent = self.conn.close_sent
+            code = CloseCode.ABNORMAL_CLOSURE if sent is None else sent.code
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": int(code)})
         if self._last_resort is not None:
             self._last_resort.cancel()
         super().connection_lost(exc)

@@ -127,6 +127,18 @@ class LimitSettings(Section):
     start_timeout_s: float = Field(
         30.0, gt=0, description="A session that opened no context is closed after this."
     )
+    park_s: float = Field(
+        30.0, ge=0, le=3600, description="A session waits this long for a lost client; 0 = not."
+    )
+    parked_sessions_max: int = Field(
+        1000, ge=0, description="Sessions that wait so at once; they count for sessions_max too."
+    )
+    resend_bytes_max: int = Field(
+        262_144, ge=16_384, description="Messages kept for a session that may have to be resumed."
+    )
+    resume_refusals_per_s_max: float = Field(
+        10.0, gt=0, description="Wrong attempts to resume that are answered in this process."
+    )
     trace_records_max: int = Field(512, ge=16, description="Trace records kept for a session.")
 
 

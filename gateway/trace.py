@@ -62,6 +62,11 @@ class Trace:
         if self._observer is not None:
             self._observer(record)
 
+    def trim(self, newest: int) -> None:
+        """Forget all but the ``newest`` records."""
+        while len(self._records) > newest:
+            self._records.popleft()
+
     def __iter__(self) -> Iterator[Record]:
         return iter(self._records)
 

@@ -36,6 +36,7 @@ SHELLS = (
     "gateway/engine/kokoro/trial_work.py",
     "gateway/engine/kokoro/placing.py",
     "gateway/session/connection.py",
+    "gateway/session/conversation.py",
     "gateway/session/endpoint.py",
     "gateway/session/exchange.py",
     "gateway/session/http.py",

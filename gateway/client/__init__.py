@@ -11,7 +11,8 @@
 
 Iterate the context itself for every event (``Audio`` with the frames as they came, ``Chunk`` and
 ``Words`` with times, ``Done``, …), and call ``await context.cancel()`` when the user interrupts: it
-silences at once and says what was heard.
+silences at once and says what was heard.  A lost connection is made again and the session goes on
+where it was; docs/python-client.md tells the rest.
 """
 
 from gateway.client.client import Session, connect
@@ -23,10 +24,12 @@ from gateway.client.wire import (
     Cancelled,
     Chunk,
     Done,
+    Flushed,
     Heard,
     Ready,
     ServerError,
     ServerWarning,
+    SessionReplaced,
     Started,
     Word,
     Words,
@@ -39,6 +42,7 @@ __all__ = [
     "Context",
     "ContextEvent",
     "Done",
+    "Flushed",
     "Heard",
     "JitterBuffer",
     "PlayoutReport",
@@ -46,6 +50,7 @@ __all__ = [
     "ServerError",
     "ServerWarning",
     "Session",
+    "SessionReplaced",
     "Started",
     "StreamDecoder",
     "Underrun",

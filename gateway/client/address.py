@@ -101,6 +101,8 @@ _BY_CLOSE_CODE: dict[int, tuple[type[GatewayError], str]] = {
     1013: (errors.Overloaded, "the gateway is overloaded; try later"),
     4401: (errors.Unauthorized, "the API key is missing or wrong"),
     4403: (errors.ForbiddenOrigin, "this origin is not allowed"),
+    4404: (errors.ResumeRefused, "the session is gone"),
+    4409: (errors.ClientError, "another client took the session over"),
     4408: (errors.LimitExceeded, "this client reads too slowly"),
 }
 

@@ -1,14 +1,19 @@
-"""The client's side of a ``voice.v1`` session: one WebSocket, its reader and its reporter.
+"""The client's side of a ``voice.v1`` session: its reader and its reporter.
 
     connect ──► Session ──start──► Context ──► events
                   │
-                  ├── reader    socket → parse → player → mailbox of the context
-                  └── reporter  four times a second: what each player has played
+                  ├── link      one WebSocket after the other (link.py)
+                  ├── reader    link → parse → player → mailbox of the context
+                  └── reporter  four times a second: what each player has played, what has come
 
-Two tasks and no threads.  The reader is the only one that reads the socket.  It stops while a
-context's mailbox is full, so that memory is bounded and the gateway feels the TCP window; but while
-somebody waits for an answer it reads on, because the answer may lie behind the event that has no
-room.  What a context holds is then bounded by what arrives in that time.
+The reader is the only one that reads.  It stops while a context's mailbox is full, so that memory
+is bounded and the gateway feels the TCP window; but while somebody waits for an answer, or the
+socket is gone, it reads on, because the answer may lie behind the event that has no room.  What a
+context holds is then bounded by what arrives in that time.
+
+A cut ends nothing: the session is resumed, and its contexts only notice that nothing comes for a
+while.  If the gateway has it no more, a new session is opened: every context of the old one raises
+SessionReplaced, ``Session.renewals`` counts, and contexts can be started again.
 
 What ends a session reaches everybody who waits: a fatal ``error`` message as the class of
 ``gateway.errors`` with its code, a close code likewise, a lost connection as ConnectionError.
@@ -18,39 +23,43 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Literal
 
 from websockets.asyncio.client import ClientConnection
-from websockets.asyncio.client import connect as connect_socket
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
-from websockets.typing import Subprotocol
 
-from gateway.client.address import Address, closure, parse_address, refusal
+from gateway.client.address import parse_address
 from gateway.client.context import Context
+from gateway.client.dialing import Dialer
+from gateway.client.jitter_buffer import PlayoutReport
+from gateway.client.link import Link, Patience, Recovery
 from gateway.client.wire import (
-    PROTOCOL,
+    Acknowledged,
     Cancelled,
     Ready,
+    Resumed,
     ServerError,
     ServerMessage,
     ServerWarning,
+    SessionReplaced,
     Started,
     build_message,
+    build_report,
     parse_audio,
     parse_message,
 )
-from gateway.errors import ProtocolViolation
-
-MESSAGE_BYTES_MAX = 1 << 20
-"""Largest message taken: 255 frames of 20 ms PCM at 48 kHz are half of it."""
+from gateway.errors import GatewayError, ProtocolViolation
 
 REPORTS_PER_S = 4.0
 ANSWER_TIMEOUT_S = 10.0
+RECONNECT_TIMEOUT_S = 60.0
+PING_INTERVAL_S = 5.0
 QUEUE_MAX = 1024
 """Events of a context that may wait; 20–60 s of audio."""
+
+_ACK_INTERVAL_S = 1.0
+"""What no report acknowledges is acknowledged this often."""
 
 _log = logging.getLogger(__name__)
 
@@ -62,16 +71,15 @@ class Session:
 
     def __init__(
         self,
+        dialer: Dialer,
         socket: ClientConnection,
         ready: Ready,
         *,
-        reports_per_s: float = REPORTS_PER_S,
-        answer_timeout_s: float = ANSWER_TIMEOUT_S,
-        queue_max: int = QUEUE_MAX,
+        reports_per_s: float,
+        answer_timeout_s: float,
+        queue_max: int,
+        patience: Patience,
     ) -> None:
-        self.ready = ready
-        """The gateway's greeting: its limits, the prebuffer it advises, this session's id."""
-        self._socket = socket
         self._answer_timeout_s = answer_timeout_s
         self._queue_max = queue_max
         self._loop = asyncio.get_running_loop()
@@ -82,6 +90,13 @@ class Session:
         self._room = asyncio.Event()
         self._error: Exception | None = None
         self._over = False
+        self._news = True
+        self._acknowledged_at = float("-inf")
+        self.resumes = 0
+        """How often a cut was survived."""
+        self.renewals = 0
+        """How often it was not, so that a new session began and every context was lost."""
+        self._link = Link(dialer, socket, ready, patience, self._room.set)
         self._reader = asyncio.create_task(self._read(), name="voice.v1 reader")
         self._reporter = asyncio.create_task(
             self._report(1 / reports_per_s), name="voice.v1 reporter"
@@ -97,28 +112,26 @@ class Session:
         reports_per_s: float = REPORTS_PER_S,
         answer_timeout_s: float = ANSWER_TIMEOUT_S,
         queue_max: int = QUEUE_MAX,
+        reconnect_timeout_s: float = RECONNECT_TIMEOUT_S,
+        ping_interval_s: float = PING_INTERVAL_S,
     ) -> Session:
         """Connect as ``connect`` does; the caller must ``close`` the session."""
-        address = parse_address(url)
-        try:
-            async with asyncio.timeout(open_timeout_s):
-                socket = await _open_socket(address, api_key)
-                try:
-                    ready = await _greeting(socket)
-                except BaseException:
-                    socket.transport.abort()
-                    raise
-        except TimeoutError:
-            raise ConnectionError(
-                f"{address.authority} did not open a session within {open_timeout_s:g} s"
-            ) from None
+        dialer = Dialer(parse_address(url), api_key, open_timeout_s)
+        socket, ready = await dialer.open()
         return cls(
+            dialer,
             socket,
             ready,
             reports_per_s=reports_per_s,
             answer_timeout_s=answer_timeout_s,
             queue_max=queue_max,
+            patience=Patience(reconnect_timeout_s, ping_interval_s),
         )
+
+    @property
+    def ready(self) -> Ready:
+        """The gateway's greeting: its limits, the prebuffer it advises, this session's id."""
+        return self._link.ready
 
     # ── what a program does ────────────────────────────────────────────────────────────────────
 
@@ -168,9 +181,11 @@ class Session:
         """Let the gateway speak what was ended, and wait until it has closed the session.
 
         Somebody must go on reading the contexts meanwhile, or their audio must fit their queues.
+        A cut from now on is not survived: wait for ``Done`` first where that matters.
         """
+        self._link.closing = True
         await self.send(build_message("close"))
-        await self._socket.wait_closed()
+        await asyncio.wait([self._reader])
 
     async def close(self) -> None:
         """Close now; contexts that are iterated still hand out what came, then end.  Idempotent."""
@@ -178,7 +193,7 @@ class Session:
         for task in (self._reader, self._reporter):
             task.cancel()
         await asyncio.gather(self._reader, self._reporter, return_exceptions=True)
-        await _close_socket(self._socket)
+        await self._link.close()
 
     # ── what contexts use ──────────────────────────────────────────────────────────────────────
 
@@ -193,15 +208,22 @@ class Session:
             raise self._error or ConnectionError("the session was closed")
 
     async def send(self, message: str) -> None:
-        """Send one text message."""
+        """Send one text message, exactly once; during a cut it waits for the next socket."""
         self.raise_if_over()
-        try:
-            await self._socket.send(message)
-        except ConnectionClosed:
-            # The reader learns why, unless it waits for room.
-            await asyncio.wait([self._reader], timeout=1)
-            self._end(self._error or self._closure())
-            self.raise_if_over()
+        await self._link.send(message)
+
+    async def report(self, context: str, report: PlayoutReport) -> None:
+        """Tell what the listener of ``context`` has heard; during a cut nothing, as it ages."""
+        if not self._link.cut:
+            await self.send(build_report(context, report, self._receipt()))
+
+    def _receipt(self) -> int | None:
+        """What to acknowledge with a message that is sent now."""
+        if not self._link.resumable:
+            return None
+        self._news = False
+        self._acknowledged_at = self.now
+        return self._link.received
 
     async def ask(self, kind: Asked, context: str, message: str) -> Context | Cancelled:
         """Send a message that is answered, and wait for the answer."""
@@ -214,16 +236,22 @@ class Session:
         self._room.set()
         try:
             await self.send(message)
-            return await asyncio.wait_for(answer, self._answer_timeout_s)
-        except TimeoutError:
-            raise TimeoutError(
-                f"no answer to {kind} of context {context!r} in {self._answer_timeout_s:g} s"
-            ) from None
+            return await self._answered(answer, f"{kind} of context {context!r}")
         finally:
             if self._answers.get(key) is answer:
                 del self._answers[key]
             if not answer.cancel() and not answer.cancelled():
                 answer.exception()  # seen, whichever way we leave
+
+    async def _answered(
+        self, answer: asyncio.Future[Context | Cancelled], what: str
+    ) -> Context | Cancelled:
+        """The answer; the time in which there is no socket does not count."""
+        limit_s = self._answer_timeout_s
+        while not (await asyncio.wait([answer], timeout=limit_s))[0]:
+            if not self._link.cut and self.now - self._link.up_since >= limit_s:
+                raise TimeoutError(f"no answer to {what} in {limit_s:g} s")
+        return answer.result()
 
     def receive_room(self) -> None:
         """A context's mailbox has room again."""
@@ -233,24 +261,42 @@ class Session:
 
     async def _read(self) -> None:
         try:
-            async for data in self._socket:
-                if isinstance(data, bytes):
-                    await self._receive_audio(data)
-                elif (message := parse_message(data)) is not None:
-                    await self._receive_message(message)
-            self._end(self._error or self._closure())
-        except ConnectionClosed:
-            self._end(self._error or self._closure())
+            while True:
+                async for data in self._link.messages():
+                    await self._receive(data)
+                recovery = Recovery.OVER if self._error else await self._link.recover()
+                if recovery is Recovery.OVER:
+                    break
+                if recovery is Recovery.RENEWED:
+                    self._receive_renewed()
+                else:
+                    self.resumes += 1
+            self._end(self._error or self._link.closure)
         except ProtocolViolation as error:
             self._end(error)
-            await _close_socket(self._socket, error.close_code, error.message[:120])
+            await self._link.close(error.close_code, error.message[:120])
+        except (GatewayError, ConnectionError) as error:  # there is no way back
+            self._end(error)
         except Exception as error:  # our own fault must not leave anybody waiting
             self._end(error)
             raise
 
-    def _closure(self) -> Exception | None:
-        code = self._socket.close_code
-        return None if code == 1000 else closure(code, self._socket.close_reason or "")
+    async def _receive(self, data: str | bytes) -> None:
+        if isinstance(data, bytes):
+            self._news = True
+            await self._receive_audio(data)
+            return
+        message = parse_message(data)
+        # An acknowledgement of an acknowledgement would never end.
+        self._news |= not isinstance(message, Acknowledged)
+        if message is not None:
+            await self._receive_message(message)
+
+    def _receive_renewed(self) -> None:
+        """The old session is gone, with all that was in it."""
+        self.renewals += 1
+        self._news = True
+        self._lose_contexts(SessionReplaced("the session was lost; a new one began"))
 
     async def _receive_audio(self, data: bytes) -> None:
         audio = parse_audio(data)
@@ -264,8 +310,10 @@ class Session:
 
     async def _receive_message(self, message: ServerMessage) -> None:
         match message:
-            case Ready():
+            case Ready() | Resumed():
                 pass  # a second greeting says nothing new
+            case Acknowledged():
+                self._link.acknowledge(message.received)
             case Started():
                 self._receive_started(message)
             case ServerError() if message.fatal:
@@ -309,9 +357,11 @@ class Session:
             context.deliver(message)
 
     async def _make_room(self, context: Context) -> None:
-        while context.full and not self._answers:
+        self._link.reading = False
+        while context.full and not self._answers and not self._link.cut:
             self._room.clear()
             await self._room.wait()
+        self._link.reading = True
 
     def _answer(self, kind: Asked, context: str, value: Context | Cancelled) -> None:
         future = self._answers.pop((kind, context), None)
@@ -343,13 +393,22 @@ class Session:
 
     async def _report(self, interval_s: float) -> None:
         while not self._over:
+            if not self._link.cut:
+                await self._report_now()
             await asyncio.sleep(interval_s)
-            now = self.now
-            reports = [each.due_report(now) for each in self._contexts.values()]
-            with suppress(ConnectionClosed):
-                for report in reports:
-                    if report is not None:
-                        await self._socket.send(report)
+
+    async def _report_now(self) -> None:
+        now = self.now
+        try:
+            for context in tuple(self._contexts.values()):
+                report = context.due_report(now)
+                if report is not None:
+                    await self.report(context.id, report)
+            overdue = now - self._acknowledged_at >= _ACK_INTERVAL_S
+            if self._link.resumable and self._news and overdue:
+                await self.send(build_message("ack", received=self._receipt()))
+        except SessionReplaced:
+            pass  # it was about the old session
 
     # ── the end ────────────────────────────────────────────────────────────────────────────────
 
@@ -358,6 +417,10 @@ class Session:
             return
         self._over = True
         self._error = error
+        self._lose_contexts(error)
+        self._link.fail_senders(error or ConnectionError("the session was closed"))
+
+    def _lose_contexts(self, error: Exception | None) -> None:
         for context in self._contexts.values():
             context.close(error)
         self._contexts.clear()
@@ -376,13 +439,16 @@ async def connect(
     reports_per_s: float = REPORTS_PER_S,
     answer_timeout_s: float = ANSWER_TIMEOUT_S,
     queue_max: int = QUEUE_MAX,
+    reconnect_timeout_s: float = RECONNECT_TIMEOUT_S,
+    ping_interval_s: float = PING_INTERVAL_S,
 ) -> AsyncIterator[Session]:
     """``async with connect(url) as session``: an open session that is closed at the end.
 
     ``url`` may be ``ws://``, ``http://`` or just ``host:port``, with or without ``/v1/speak``;
-    ``queue_max`` bounds the events of a context that wait to be read.  Raises InvalidValue for a
-    bad URL, Unauthorized, Unavailable and others as the gateway answers, ConnectionError if there
-    is none.
+    ``queue_max`` bounds the events of a context that wait to be read.  After a cut the gateway is
+    tried again for ``reconnect_timeout_s`` (0: not at all); a peer that does not answer a ping for
+    ``ping_interval_s`` is taken for cut.  Raises InvalidValue for a bad URL, Unauthorized,
+    Unavailable and others as the gateway answers, ConnectionError if there is none.
     """
     session = await Session.open(
         url,
@@ -391,65 +457,10 @@ async def connect(
         reports_per_s=reports_per_s,
         answer_timeout_s=answer_timeout_s,
         queue_max=queue_max,
+        reconnect_timeout_s=reconnect_timeout_s,
+        ping_interval_s=ping_interval_s,
     )
     try:
         yield session
     finally:
         await session.close()
-
-
-async def _open_socket(address: Address, api_key: str | None) -> ClientConnection:
-    headers = {"Authorization": f"Bearer {api_key}"} if api_key else None
-    try:
-        socket = await connect_socket(
-            address.websocket_url,
-            subprotocols=[Subprotocol(PROTOCOL)],
-            additional_headers=headers,
-            compression=None,  # Opus does not compress; deflating it costs both ends
-            max_size=MESSAGE_BYTES_MAX,
-            open_timeout=None,
-            close_timeout=5,
-            proxy=None if address.loopback else True,
-        )
-    except InvalidStatus as error:
-        raise refusal(address, error.response.status_code, error.response.reason_phrase) from error
-    except InvalidHandshake as error:
-        raise ConnectionError(f"{address.authority} opened no WebSocket: {error}") from error
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise ConnectionError(
-            f"cannot connect to {address.authority}: {reason}; is the gateway running?"
-        ) from error
-    if socket.subprotocol != PROTOCOL:
-        await socket.close()
-        raise ConnectionError(f"{address.authority} does not speak {PROTOCOL}")
-    return socket
-
-
-async def _greeting(socket: ClientConnection) -> Ready:
-    """The first message: ``ready``, or the error that comes in its place."""
-    try:
-        data = await socket.recv()
-        message = parse_message(data) if isinstance(data, str) else None
-    except ConnectionClosed:
-        raise closure(socket.close_code, socket.close_reason or "") from None
-    if isinstance(message, ServerError):
-        raise message.exception()
-    if not isinstance(message, Ready):
-        raise ProtocolViolation("the gateway's first message was not 'ready'")
-    if message.protocol != PROTOCOL:
-        raise ProtocolViolation(f"the gateway speaks {message.protocol!r}, not {PROTOCOL}")
-    return message
-
-
-async def _close_socket(socket: ClientConnection, code: int = 1000, reason: str = "") -> None:
-    """Close, reading on meanwhile: the gateway's close frame may lie behind unread audio."""
-    drain = asyncio.create_task(_drain(socket))
-    await socket.close(code, reason)
-    await drain
-
-
-async def _drain(socket: ClientConnection) -> None:
-    with suppress(ConnectionClosed):
-        async for _ in socket:
-            pass

@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from gateway.client.decoding import StreamDecoder
@@ -29,6 +29,7 @@ from gateway.client.wire import (
     Cancelled,
     Chunk,
     Done,
+    Flushed,
     Heard,
     ServerError,
     ServerWarning,
@@ -39,12 +40,14 @@ from gateway.client.wire import (
     full_generation,
 )
 from gateway.errors import ProtocolViolation
-from gateway.media import Samples
+from gateway.media import Samples, media_samples
 
 if TYPE_CHECKING:
     from gateway.client.client import Session
 
-ContextEvent: TypeAlias = Audio | Chunk | Words | Done | Cancelled | ServerWarning | ServerError
+ContextEvent: TypeAlias = (
+    Audio | Chunk | Words | Flushed | Done | Cancelled | ServerWarning | ServerError
+)
 
 MESSAGE_CHARS_MAX = 4000
 """Longer text is sent in several messages: in JSON it stays below the gateway's 64 KiB."""
@@ -75,6 +78,9 @@ class Context:
         """The virtual listener; its times are the event loop's."""
         self.done: Done | None = None
         """Set once everything was sent."""
+        self.output_latency_s = 0.0
+        """How long a sample that is played takes to be heard: the device's delay, if it is known.
+        Reports tell it, and ``cancel`` counts only what was heard."""
         self._session = session
         self._decoder = StreamDecoder(started)
         self._mailbox: Mailbox[ContextEvent] = Mailbox(queue_max, session.receive_room)
@@ -171,7 +177,8 @@ class Context:
             if self._cancelled is not None and not self._cancelled.open:
                 return self._cancelled
             own_position = self.player.cancel(self._session.now)
-            played = own_position if played_samples is None else played_samples
+            unheard = media_samples(self.output_latency_s)
+            played = max(0, own_position - unheard) if played_samples is None else played_samples
             words = list(self._words)
             finished = self.done is not None
             self._begin_generation(self.player.generation)
@@ -187,6 +194,14 @@ class Context:
             self._cancelled = answer
             return answer
 
+    @property
+    def heard(self) -> Heard:
+        """What of this generation has been heard until now, as ``cancel`` would say."""
+        played = self.player.played_samples(self._session.now) - media_samples(
+            self.output_latency_s
+        )
+        return heard_at(self._words, max(0, played))
+
     def _begin_generation(self, generation: int) -> None:
         self.generation = generation
         self._words.clear()
@@ -197,7 +212,8 @@ class Context:
 
     def _is_stale(self, event: ContextEvent) -> bool:
         return (
-            isinstance(event, Audio | Chunk | Words | Done) and event.generation < self.generation
+            isinstance(event, Audio | Chunk | Words | Flushed | Done)
+            and event.generation < self.generation
         )
 
     # ── what comes ─────────────────────────────────────────────────────────────────────────────
@@ -227,9 +243,14 @@ class Context:
                 if len(samples):
                     yield samples
 
+    async def wait_played(self) -> None:
+        """Wait until the listener has heard all that has come, and the device's delay is over."""
+        left_s = (self.player.dry_at or 0.0) - self._session.now
+        await asyncio.sleep(max(0.0, left_s) + self.output_latency_s)
+
     async def report(self, report: PlayoutReport) -> None:
         """Tell the gateway what the listener has heard (for a loudspeaker of your own)."""
-        await self._session.send(build_message("report", context=self.id, **asdict(report)))
+        await self._session.report(self.id, report)
 
     # ── the session's side ─────────────────────────────────────────────────────────────────────
 
@@ -296,15 +317,16 @@ class Context:
         self._mailbox.close(error)
         self._progress.set()
 
-    def due_report(self, now: float) -> str | None:
+    def due_report(self, now: float) -> PlayoutReport | None:
         """The report to send now; None if it would say what the last one said."""
         if not self._reports_itself or self.player.sequence_number is None:
             return None
-        report = self.player.report(now)
+        latency = media_samples(self.output_latency_s)
+        report = replace(self.player.report(now), output_latency_samples=latency or None)
         if report == self._last_report:
             return None
         self._last_report = report
-        return build_message("report", context=self.id, **asdict(report))
+        return report
 
 
 def heard_at(words: Iterable[Word], played_samples: int) -> Heard:

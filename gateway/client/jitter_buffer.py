@@ -72,7 +72,11 @@ class Underrun:
 
 @dataclass(frozen=True, slots=True)
 class PlayoutReport:
-    """The fields of a ``report`` message; ``sequence_number`` is None before the first frame."""
+    """The fields of a ``report`` message; ``sequence_number`` is None before the first frame.
+
+    ``output_latency_samples``: of what was played, the device holds so much still; None if nobody
+    knows.
+    """
 
     generation: int
     played_samples: int
@@ -80,6 +84,7 @@ class PlayoutReport:
     underruns: int
     jitter_samples: int
     sequence_number: int | None
+    output_latency_samples: int | None = None
 
 
 class JitterBuffer:

@@ -12,13 +12,14 @@ so that an older client goes on working; whatever else is wrong raises ProtocolV
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from gateway import errors
+from gateway.client.jitter_buffer import PlayoutReport
 from gateway.errors import GatewayError, InvalidValue, ProtocolViolation
 from gateway.wire.audio_header import GENERATION_MODULUS, unpack_message
 
@@ -27,8 +28,16 @@ PATH = "/v1/speak"
 
 
 @dataclass(frozen=True, slots=True)
+class ResumeOffer:
+    """The session can be had back, with ``secret``, within ``window_s`` of a cut."""
+
+    secret: str = field(repr=False)
+    window_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
-    """The session is open."""
+    """The session is open; ``resume`` is None if it ends with its socket."""
 
     session: str
     protocol: str = PROTOCOL
@@ -36,6 +45,36 @@ class Ready:
     prebuffer_samples: int = 0
     default_voice: str = ""
     limits: Mapping[str, float] = field(default_factory=dict)
+    resume: ResumeOffer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ContextPosition:
+    """Where the gateway stands in a context when its session is resumed."""
+
+    context: str
+    context_number: int
+    generation: int
+    text_received: int
+    sequence_number: int
+    open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The session goes on; the gateway has taken ``received`` messages of ours."""
+
+    session: str
+    received: int
+    window_s: float = 0.0
+    contexts: tuple[ContextPosition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """The gateway has taken ``received`` messages of ours."""
+
+    received: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +128,14 @@ class Words:
     generation: int
     chunk: int
     words: tuple[Word, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Flushed:
+    """All audio of the text before a ``flush`` was sent; one for each, in order."""
+
+    context: str
+    generation: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,14 +227,27 @@ class Audio:
 
 
 ServerMessage: TypeAlias = (
-    Ready | Started | Chunk | Words | Done | Cancelled | ServerWarning | ServerError
+    Ready
+    | Resumed
+    | Acknowledged
+    | Started
+    | Chunk
+    | Words
+    | Flushed
+    | Done
+    | Cancelled
+    | ServerWarning
+    | ServerError
 )
 
 _ADAPTERS: Mapping[str, TypeAdapter[Any]] = {
     "ready": TypeAdapter(Ready),
+    "resumed": TypeAdapter(Resumed),
+    "ack": TypeAdapter(Acknowledged),
     "started": TypeAdapter(Started),
     "chunk": TypeAdapter(Chunk),
     "words": TypeAdapter(Words),
+    "flushed": TypeAdapter(Flushed),
     "done": TypeAdapter(Done),
     "cancelled": TypeAdapter(Cancelled),
     "warning": TypeAdapter(ServerWarning),
@@ -252,6 +312,18 @@ def build_message(kind: str, **fields: object) -> str:
         return orjson.dumps({"type": kind, **present}).decode()
     except (orjson.JSONEncodeError, TypeError) as error:
         raise InvalidValue(f"{kind!r} can't be sent as JSON: {error}") from error
+
+
+def build_report(context: str, report: PlayoutReport, received: int | None) -> str:
+    """A receiver report that acknowledges ``received`` messages, or none."""
+    return build_message("report", context=context, **asdict(report), received=received)
+
+
+class SessionReplaced(ConnectionError):
+    """The session was lost and could not be resumed; a new one is open, without any context.
+
+    What the listener heard of a context is ``Context.heard``; start another to say the rest.
+    """
 
 
 def error_class(code: str) -> type[GatewayError]:

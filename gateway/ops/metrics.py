@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 from gateway.trace import Event, Record
 
 _CLOSE_CODES = {1000, 1001, 1002, 1003, 1005, 1006, 1007, 1008, 1009, 1011, 1012, 1013}
-_CLOSE_CODES |= {4401, 4403, 4408}
+_CLOSE_CODES |= {4401, 4403, 4404, 4408, 4409}
 """A client may close with any of 2,000 codes; these are told apart."""
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -51,6 +51,9 @@ class Metrics:
         self._sessions = self._counter("sessions", "Sessions that were opened")
         self._refused = self._counter("refused", "Connections that were refused", "code")
         self._closed = self._counter("closed", "Sessions that ended, by close code", "code")
+        self._resumes = self._counter(
+            "resumes", "Sessions that were asked for again, by outcome", "outcome"
+        )
         self._client_errors = self._counter("client_errors", "Messages refused, by code", "code")
         self._limits = self._counter("limits", "Limits that a client ran into", "limit")
         engine_errors = self._counter("engine_errors", "Engine failures", "code", "retried")
@@ -90,6 +93,10 @@ class Metrics:
     def refused(self, code: str) -> None:
         """A connection was refused."""
         self._refused.labels(code).inc()
+
+    def resumed(self, outcome: str) -> None:
+        """A session was asked for again: ``resumed``, ``taken_over`` or ``refused``."""
+        self._resumes.labels(outcome).inc()
 
     def session_closed(self, close_code: int) -> None:
         """A session ended."""

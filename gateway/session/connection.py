@@ -1,6 +1,6 @@
-"""The shell around one WebSocket: its messages in, its session's words out.
+"""The shell that reads one WebSocket and gives its messages to a conversation.
 
-    ASGI receive ─► rate ─► adapter.receive ─► runner ─► adapter.send ─► socket
+    ASGI receive ─► rate ─► conversation ─► adapter ─► session
 
 A token bucket slows the reading of a client that sends too much: it then feels TCP.
 """
@@ -8,107 +8,100 @@ A token bucket slows the reading of a client that sends too much: it then feels 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Protocol
 
-from gateway.errors import ClientError, LimitExceeded
+from gateway.errors import LimitExceeded
 from gateway.session import events
-from gateway.session.protocol import Session
+from gateway.session.conversation import Conversation
 from gateway.session.rate import TokenBucket
-from gateway.session.runner import Runner, Services
-from gateway.session.socket import AsgiMessage, Receive
-from gateway.wire.base import Adapter, FromClient, Hangup, Reply
+from gateway.session.runner import Services
+from gateway.session.socket import AsgiMessage, ClientSocket, Receive
+from gateway.wire.base import Adapter, FromClient
 
-logger = logging.getLogger(__name__)
-
-CLOSE_TOO_SLOW = 4408
 CLOSE_TOO_BIG = 1009
 
 
-class ClientSocket(Protocol):
-    """What carries messages to the client; ``Socket`` is one."""
-
-    lost: bool
-    too_slow: Callable[[str], None]
-    congestion: Callable[[bool], None]
-
-    def put(self, message: str | bytes) -> None:
-        """Send, without blocking."""
-        ...
-
-    def close(self, code: int, reason: str) -> None:
-        """Close once all that was put has been sent."""
-        ...
-
-    def drop(self) -> None:
-        """The peer is gone.  Idempotent."""
-        ...
-
-
 class Connection:
-    """One client's socket and session."""
+    """One socket of a client; ``begin`` or ``resume`` first, then ``run``."""
 
     def __init__(
         self,
-        session: Session,
-        adapter: Adapter,
+        conversation: Conversation,
         services: Services,
         receive: Receive,
         socket: ClientSocket,
     ) -> None:
-        self.session = session
-        self.runner = Runner(session, services, self)
-        self._adapter = adapter
+        self._conversation = conversation
         self._services = services
         self._receive = receive
         self._socket = socket
         self._loop = asyncio.get_running_loop()
-        self._close_code: int | None = None
+        self._reader: asyncio.Task[object] | None = None
+        self._evicted = False
         limits = services.settings.limits
         self._bucket = TokenBucket(
             limits.messages_per_s_max, limits.messages_burst_max, self._loop.time()
         )
         self._warned_of_rate = False
-        socket.too_slow = self._receive_too_slow
-        socket.congestion = self.runner.receive_congestion
 
-    async def run(self) -> int:
-        """Serve until either side closes; returns the close code."""
+    async def begin(self, offer: events.ResumeOffer | None) -> None:
+        """Serve a new session until its client or the gateway closes, or the socket is lost."""
+        await self._run(lambda: self._conversation.begin(self._socket, self._evict, offer))
+
+    async def resume(self, received: int) -> None:
+        """Likewise, but the session goes on."""
+
+        def resume() -> None:
+            taken_over = self._conversation.resume(
+                self._socket, self._evict, received, self._loop.time()
+            )
+            self._services.metrics.resumed("taken_over" if taken_over else "resumed")
+
+        await self._run(resume)
+
+    async def _run(self, begin: Callable[[], None]) -> None:
         code = 1006
+        self._reader = asyncio.current_task()
         try:
-            self.runner.begin()
-            self._take_all(self._adapter.open)
-            while not self._socket.lost:
-                message = await self._receive()
-                if message["type"] == "websocket.disconnect":
-                    code = message.get("code") or 1005
-                    break
-                if not self.runner.over:
-                    await self._take_message(message)
+            begin()
+            code = await self._read()
+        except asyncio.CancelledError:
+            if not self._evicted or self._reader is None:
+                raise
+            self._reader.uncancel()
         finally:
             self._socket.drop()
-            self.runner.lose()
+            self._conversation.lose(self._socket, code)
         if code == CLOSE_TOO_BIG:
             self._services.metrics.limit_reached("message_bytes_max")
-        return self._close_code or code
 
-    def drain(self) -> None:
-        """The gateway shuts down."""
-        self.runner.drain()
+    def _evict(self) -> None:
+        """Another socket took this one's place, which may wait for a dead peer for long."""
+        self._evicted = True
+        if self._reader is not None:
+            self._reader.cancel()
 
-    # ── what the client says ───────────────────────────────────────────────────────────────────
+    async def _read(self) -> int:
+        """Read until the socket ends; returns the close code."""
+        while not self._socket.lost:
+            message = await self._receive()
+            if message["type"] == "websocket.disconnect":
+                return message.get("code") or 1005
+            if not self._conversation.runner.over:
+                await self._take(message)
+        return 1006
 
-    async def _take_message(self, message: AsgiMessage) -> None:
+    async def _take(self, message: AsgiMessage) -> None:
         delay_s = self._bucket.take(self._loop.time())
         if delay_s > 0:
             self._warn_of_rate()
             await asyncio.sleep(delay_s)
         text = message.get("text")
-        self._take_all(partial(self._read, text if text is not None else message["bytes"]))
+        content = text if text is not None else message["bytes"]
+        self._conversation.take_message(partial(self._checked, content))
 
-    def _read(self, message: str | bytes) -> Iterable[FromClient]:
+    def _checked(self, message: str | bytes, adapter: Adapter) -> Iterable[FromClient]:
         limit = self._services.settings.limits.message_bytes_max
         if len(message) > limit:
             raise LimitExceeded(
@@ -117,26 +110,7 @@ class Connection:
                 field="message_bytes_max",
                 limit=limit,
             )
-        return self._adapter.receive(message)
-
-    def _take_all(self, read: Callable[[], Iterable[FromClient]]) -> None:
-        """Do what the adapter makes of the client's words.  Its bug ends this session only."""
-        try:
-            for each in read():
-                if self.runner.over:
-                    return
-                match each:
-                    case Reply(message):
-                        self._socket.put(message)
-                    case Hangup(code, reason):
-                        self._hang_up(code, reason)
-                    case _:
-                        self.runner.receive_event(each)
-        except ClientError as error:
-            self.runner.receive_client_error(error)
-        except Exception:
-            logger.exception("session %s: a message could not be read", self.session.id)
-            self.runner.crash()
+        return adapter.receive(message)
 
     def _warn_of_rate(self) -> None:
         self._services.metrics.limit_reached("messages_per_s_max")
@@ -144,7 +118,7 @@ class Connection:
             return
         self._warned_of_rate = True
         limit = self._services.settings.limits.messages_per_s_max
-        self.send(
+        self._conversation.send(
             events.Warned(
                 "rate_limited",
                 f"more than {limit:g} messages a second: they are read at that rate from now on",
@@ -152,35 +126,3 @@ class Connection:
                 limit=limit,
             )
         )
-
-    # ── what the session says: this connection is its outlet ───────────────────────────────────
-
-    def send(self, event: events.ServerEvent) -> None:
-        """Tell the client of ``event``, in its protocol."""
-        size = 0
-        for message in self._adapter.send(event):
-            if isinstance(message, Hangup):
-                self._hang_up(message.code, message.reason)
-                return
-            size += len(message)
-            self._socket.put(message)
-        if type(event) is events.Audio:
-            self._services.metrics.audio_sent(len(event.payloads), size)
-
-    def end(self, code: int, reason: str) -> None:
-        """The session is over."""
-        self._close(*self._adapter.end(code, reason))
-
-    def _hang_up(self, code: int, reason: str) -> None:
-        self._close(code, reason)
-        self.runner.lose()
-
-    def _close(self, code: int, reason: str) -> None:
-        if self._close_code is None:
-            self._close_code = code
-            self._socket.close(code, reason)
-
-    def _receive_too_slow(self, limit: str) -> None:
-        logger.warning("session %s reads too slowly (%s); closed", self.session.id, limit)
-        self._services.metrics.limit_reached(limit)
-        self._close_code = CLOSE_TOO_SLOW

@@ -10,7 +10,7 @@ Offsets are code points of the client's text, times are media samples (48 kHz).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from gateway.errors import GatewayError
@@ -109,11 +109,49 @@ ClientEvent = Start | Text | Flush | End | Cancel | Report | Close
 
 
 @dataclass(frozen=True, slots=True)
+class ResumeOffer:
+    """How a client gets its session back: with ``secret``, within ``window_s`` of its loss."""
+
+    secret: str = field(repr=False)
+    window_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
-    """The session is open."""
+    """The session is open; ``resume`` is None if it can't outlive its transport."""
 
     session: str
     default_voice: str
+    resume: ResumeOffer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ContextPosition:
+    """Where a context stands: ``sequence_number`` is that of the next frame to be sent."""
+
+    context: str
+    context_number: int
+    generation: int
+    text_received: int
+    sequence_number: int
+    open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The session goes on; ``received`` messages of the client were taken."""
+
+    session: str
+    received: int
+    window_s: float
+    contexts: tuple[ContextPosition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """``received`` messages of the client were taken so far."""
+
+    received: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +292,8 @@ class Failed:
 
 ServerEvent = (
     Ready
+    | Resumed
+    | Acknowledged
     | Started
     | ChunkStarted
     | WordsTimed

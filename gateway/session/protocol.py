@@ -24,6 +24,7 @@ from gateway.session.events import (
     ClientEvent,
     Close,
     CodecOptions,
+    ContextPosition,
     End,
     EndSession,
     Failed,
@@ -31,6 +32,7 @@ from gateway.session.events import (
     Output,
     Ready,
     Report,
+    ResumeOffer,
     Start,
     Started,
     Text,
@@ -38,7 +40,7 @@ from gateway.session.events import (
 from gateway.session.lead import Lead
 from gateway.session.receiver import Listener
 from gateway.session.speech import MakeChunker, Speech, Surroundings
-from gateway.session.states import SESSION, Machine, SessionInput, SessionState
+from gateway.session.states import SESSION, Machine, SessionInput, SessionState, TextState
 from gateway.session.utterance import Utterance
 from gateway.settings import Settings, TextSettings
 from gateway.synthesis import EncodedRendering, RequestId
@@ -49,6 +51,10 @@ CLOSE_IDLE = 1001
 
 _DRAIN_QUIET_S = 1.0
 """A draining session that was silent for this long has finished its answer."""
+
+_LOST = 1006
+_TRACE_RECORDS_PARKED = 32
+"""What is kept of the trace of a session whose client is gone: it may wait beside 1,000 others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +103,7 @@ class Session:
         self._idle_timeout_s = idle_timeout_s or settings.limits.idle_timeout_s
         self._closing: tuple[int, str] = (CLOSE_NORMAL, "closed by the client")
         self._draining = False
+        self._parked_until: float | None = None
         self._around = Surroundings(
             session_id,
             settings.limits,
@@ -126,6 +133,20 @@ class Session:
         """Whether any context has something to say; a drain waits for it."""
         return any(context.busy for context in self._contexts.values())
 
+    @property
+    def positions(self) -> tuple[ContextPosition, ...]:
+        """Where each context stands, for a client that resumes."""
+        return tuple(
+            ContextPosition(
+                each.context,
+                each.speech.context_number,
+                each.generation,
+                *each.progress,
+                each.text_state is not TextState.ENDED,
+            )
+            for each in self._contexts.values()
+        )
+
     def outputs(self) -> list[Output]:
         """Everything that came out since the last call, in order."""
         drained = self._outputs.copy()
@@ -134,12 +155,12 @@ class Session:
 
     # ── what happens to it ─────────────────────────────────────────────────────────────────────
 
-    def receive_accepted(self, now: float) -> None:
-        """The transport is open and the client may use us."""
+    def receive_accepted(self, now: float, resume: ResumeOffer | None = None) -> None:
+        """The transport is open and the client may use us; ``resume``, if it may come back."""
         self._fire(SessionInput.ACCEPTED, now)
         self._active_at = now
         default = self._capabilities.resolve_voice(None, None)
-        self._outputs.append(Ready(self.id, default.voice))
+        self._outputs.append(Ready(self.id, default.voice, resume))
 
     def receive_event(self, event: ClientEvent, now: float) -> None:
         """A message of the client.  Its mistakes come out as ``Failed`` and change nothing."""
@@ -198,20 +219,48 @@ class Session:
 
     def receive_congestion(self, congested: bool, now: float) -> None:
         """Whether the transport is full: audio waits here then, and soon its synthesis too."""
+        if self.state is SessionState.PARKED:
+            return
         self._around.congested = congested
         if not congested:
             self.handle_timer(now)
 
     def receive_drain(self, now: float) -> None:
         """The gateway shuts down: finish what is being said, open nothing new."""
+        if self.state is SessionState.PARKED:
+            self._end(Draining.close_code, "the gateway restarts; connect again", now)
         if self._machine.allows(SessionInput.CLOSE_ASKED):
             self._fire(SessionInput.CLOSE_ASKED, now)
             self._draining = True
             self._closing = (Draining.close_code, "the gateway restarts; connect again")
             self._settle(now)
 
+    @property
+    def may_park(self) -> bool:
+        """Whether the session may wait for another transport; one that is closing may not."""
+        return self._machine.allows(SessionInput.CLIENT_LOST)
+
+    def receive_parked(self, now: float, until: float) -> None:
+        """The transport is gone, but another may come before ``until``.
+
+        Nothing is sent meanwhile.  What the listener holds goes on sounding, by our model.
+        """
+        self._fire(SessionInput.CLIENT_LOST, now)
+        self._parked_until = until
+        self._around.congested = True
+        self.trace.trim(_TRACE_RECORDS_PARKED)
+
+    def receive_resumed(self, now: float) -> None:
+        """Another transport is there: go on."""
+        active = bool(self._contexts)
+        self._fire(SessionInput.RESUMED_ACTIVE if active else SessionInput.RESUMED_IDLE, now)
+        self._parked_until = None
+        self._active_at = now
+        self._around.congested = False
+        self.handle_timer(now)
+
     def receive_lost(self, now: float) -> None:
-        """The transport is gone."""
+        """The transport is gone for good."""
         if self._machine.allows(SessionInput.ENDED):
             self._fire(SessionInput.ENDED, now)
         for utterance in self._contexts.values():
@@ -226,14 +275,17 @@ class Session:
             self._active_at = now
         for utterance in tuple(self._contexts.values()):
             utterance.handle_timer(now)
-        self._check_idle(now)
+        if self._parked_until is None:
+            self._check_idle(now)
+        elif now >= self._parked_until:
+            self._end(_LOST, "the client did not come back", now)
         self._settle(now)
 
     def next_timer(self, now: float) -> float | None:
         """When ``handle_timer`` should be called next; None once the session is closed."""
         if self.state is SessionState.CLOSED:
             return None
-        earliest = self._idle_at
+        earliest = self._idle_at if self._parked_until is None else self._parked_until
         if self._draining:
             earliest = min(earliest, self._active_at + _DRAIN_QUIET_S)
         for context in self._contexts.values():
@@ -386,6 +438,7 @@ class Session:
             self._end(*self._closing, now)
 
     def _end(self, code: int, reason: str, now: float) -> None:
+        self._parked_until = None
         self.receive_lost(now)
         self._outputs.append(EndSession(code, reason))
 

@@ -29,7 +29,7 @@ def new_session_id() -> str:
 
 
 class Registry(Generic[M]):
-    """The live sessions of one process."""
+    """The sessions of one process, parked ones too."""
 
     def __init__(
         self, sessions_max: int, check_load: Callable[[int], None] = lambda sessions: None

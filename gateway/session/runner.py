@@ -88,9 +88,9 @@ class Runner:
 
     # ── what happens to the session ────────────────────────────────────────────────────────────
 
-    def begin(self) -> None:
-        """The client is there."""
-        self.step(self.session.receive_accepted)
+    def begin(self, resume: events.ResumeOffer | None = None) -> None:
+        """The client is there; ``resume`` tells it how to come back."""
+        self.step(partial(self.session.receive_accepted, resume=resume))
 
     def receive_event(self, event: events.ClientEvent) -> None:
         """The client said something."""

@@ -12,7 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from gateway.settings import LimitSettings
 
@@ -49,6 +49,30 @@ class _Started:
                 return
 
 
+class ClientSocket(Protocol):
+    """What carries messages to the client; ``Socket`` is one."""
+
+    lost: bool
+    too_slow: Callable[[str], None]
+    congestion: Callable[[bool], None]
+
+    def put(self, message: str | bytes) -> None:
+        """Send, without blocking."""
+        ...
+
+    def close(self, code: int, reason: str) -> None:
+        """Close once all that was put has been sent."""
+        ...
+
+    def drop(self) -> None:
+        """The peer is gone.  Idempotent."""
+        ...
+
+    def allow(self, size: int) -> None:
+        """``size`` bytes may wait beyond the limit: what is sent again comes at once."""
+        ...
+
+
 class Socket:
     """One accepted WebSocket.
 
@@ -68,7 +92,12 @@ class Socket:
         self._limits = limits
         self._backlog: deque[tuple[AsgiMessage, int]] = deque()
         self._backlog_bytes = 0
+        self._backlog_bytes_max = limits.send_buffer_bytes_max
         self._sending: asyncio.Task[None] | None = None
+
+    def allow(self, size: int) -> None:
+        """So many bytes more may wait: they are put at once, through no fault of the client's."""
+        self._backlog_bytes_max += size
 
     def put(self, message: str | bytes) -> None:
         """Send now, or as soon as the client has read what went before."""
@@ -94,7 +123,7 @@ class Socket:
         if self._sending is not None:
             self._backlog.append((message, size))
             self._backlog_bytes += size
-            limit = self._limits.send_buffer_bytes_max
+            limit = self._backlog_bytes_max
             if self._backlog_bytes > limit:
                 self._give_up("send_buffer_bytes_max")
             elif self._backlog_bytes > limit // 2:

@@ -22,6 +22,7 @@ class SessionState(StrEnum):
     CONNECTING = "connecting"
     READY = "ready"
     ACTIVE = "active"
+    PARKED = "parked"
     CLOSING = "closing"
     CLOSED = "closed"
 
@@ -32,6 +33,9 @@ class SessionInput(StrEnum):
     ACCEPTED = "accepted"
     CONTEXT_OPENED = "context opened"
     LAST_CONTEXT_GONE = "last context gone"
+    CLIENT_LOST = "client lost"
+    RESUMED_IDLE = "resumed without context"
+    RESUMED_ACTIVE = "resumed with contexts"
     CLOSE_ASKED = "close asked"
     ENDED = "ended"
 
@@ -86,13 +90,21 @@ SESSION: Mapping[SessionState, Mapping[SessionInput, SessionState]] = {
     _S.CONNECTING: {SessionInput.ACCEPTED: _S.READY, SessionInput.ENDED: _S.CLOSED},
     _S.READY: {
         SessionInput.CONTEXT_OPENED: _S.ACTIVE,
+        SessionInput.CLIENT_LOST: _S.PARKED,
         SessionInput.CLOSE_ASKED: _S.CLOSING,
         SessionInput.ENDED: _S.CLOSED,
     },
     _S.ACTIVE: {
         SessionInput.CONTEXT_OPENED: _S.ACTIVE,
         SessionInput.LAST_CONTEXT_GONE: _S.READY,
+        SessionInput.CLIENT_LOST: _S.PARKED,
         SessionInput.CLOSE_ASKED: _S.CLOSING,
+        SessionInput.ENDED: _S.CLOSED,
+    },
+    _S.PARKED: {
+        SessionInput.RESUMED_IDLE: _S.READY,
+        SessionInput.RESUMED_ACTIVE: _S.ACTIVE,
+        SessionInput.LAST_CONTEXT_GONE: _S.PARKED,
         SessionInput.ENDED: _S.CLOSED,
     },
     _S.CLOSING: {

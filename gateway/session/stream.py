@@ -18,6 +18,7 @@ from typing import cast
 
 from gateway.errors import ClientError, GatewayError, LimitExceeded
 from gateway.session.connection import Connection
+from gateway.session.conversation import Conversation
 from gateway.session.http import HttpHost
 from gateway.session.protocol import Session
 from gateway.session.registry import new_session_id
@@ -142,6 +143,9 @@ class StreamSocket(asyncio.Protocol):
         self.lost = True
         self._transport.close()
 
+    def allow(self, size: int) -> None:
+        """Nothing is sent again here: a lost connection ends its session."""
+
     # ── the session ────────────────────────────────────────────────────────────────────────────
 
     async def _serve(self) -> None:
@@ -160,13 +164,15 @@ class StreamSocket(asyncio.Protocol):
             new_session_id(), host.settings, host.capabilities(), now, host.metrics.observe
         )
         adapter = wyoming.WyomingAdapter(host.settings, host.voices)
-        connection = Connection(session, adapter, host.services(), self.receive, self)
-        host.registry.add(session.id, connection)
+        services = host.services()
+        conversation = Conversation(session, adapter, services, host.lot, None, self._over)
+        host.registry.add(session.id, conversation)
         host.metrics.session_opened()
-        try:
-            host.metrics.session_closed(await connection.run())
-        finally:
-            host.registry.remove(session.id)
+        await Connection(conversation, services, self.receive, self).begin(None)
+
+    def _over(self, conversation: Conversation, code: int) -> None:
+        self._host.metrics.session_closed(code)
+        self._host.registry.remove(conversation.session.id)
 
 
 async def listen(host: HttpHost, address: str, port: int) -> asyncio.Server:

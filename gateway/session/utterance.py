@@ -69,12 +69,9 @@ class Utterance:
 
     def _begin_generation(self, underruns: int) -> None:
         pacing = self._around.pacing
+        message_s = pacing.message_duration_max_ms / 1000
         self._chunker = self._around.make_chunker(self.speech.language, self.speech.text)
-        self._pacer = Pacer(
-            self.speech.frame_samples,
-            self._lead_target_s,
-            pacing.message_duration_max_ms / 1000,
-        )
+        self._pacer = Pacer(self.speech.frame_samples, self._lead_target_s, message_s)
         self._playout = Playout(media_samples(pacing.prebuffer_s), self._around.listener)
         self._steering = Steering(self._around, self._playout, underruns)
         self._heard = HeardWords()
@@ -128,6 +125,11 @@ class Utterance:
             or len(self._pacer) > 0
             or self._playout.playing
         )
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Code points of text taken in this generation, and number of the next frame to be sent."""
+        return self._chunker.text_offset + self._chunker.pending_chars, self._pacer.sequence_number
 
     def lead_s(self, now: float) -> float:
         """Seconds the listener holds, by our model."""

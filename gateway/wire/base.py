@@ -69,7 +69,22 @@ class Hangup:
     reason: str = ""
 
 
-FromClient = ClientEvent | Reply | Hangup
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """The client has taken ``received`` messages of ours in this session."""
+
+    received: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """The client wants its session back, of which it has taken ``received`` messages."""
+
+    secret: str = field(repr=False)
+    received: int
+
+
+FromClient = ClientEvent | Reply | Hangup | Acknowledge | Resume
 ToClient = str | bytes | Hangup
 
 Authorize = Callable[[Iterable[str]], None]
@@ -209,11 +224,16 @@ def claims_all(_: Handshake) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class SocketRoute:
-    """A WebSocket path; ``claims`` tells whose client it is where protocols share the path."""
+    """A WebSocket path; ``claims`` tells whose client it is where protocols share the path.
+
+    ``resumable``: a session outlives its socket.  Its client asks for it by the query parameter
+    ``resume`` and a first message that the adapter reads as ``Resume``.
+    """
 
     path: str
     dialect: Dialect
     claims: Callable[[Handshake], bool] = claims_all
+    resumable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

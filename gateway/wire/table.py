@@ -11,7 +11,7 @@ from gateway.wire.base import SocketRoute, WireRoute
 
 ROUTES: tuple[WireRoute, ...] = (
     *deepgram.ROUTES,
-    SocketRoute("/v1/speak", voice_v1),
+    SocketRoute("/v1/speak", voice_v1, resumable=True),
     *elevenlabs_http.ROUTES,
     *cartesia.ROUTES,
     *openai.ROUTES,

@@ -21,7 +21,15 @@ from gateway.errors import (
 from gateway.session import events
 from gateway.settings import Settings
 from gateway.wire.audio_header import GENERATION_MODULUS, AudioHeader, pack_message
-from gateway.wire.base import Authorize, FromClient, Handshake, Hangup, ToClient
+from gateway.wire.base import (
+    Acknowledge,
+    Authorize,
+    FromClient,
+    Handshake,
+    Hangup,
+    Resume,
+    ToClient,
+)
 from gateway.wire.reading import Message, validate
 
 SUBPROTOCOL = "voice.v1"
@@ -29,6 +37,8 @@ key_may_follow = False
 DEFAULT_CONTEXT = "default"
 
 _SAMPLES_MAX = 2**40
+_MESSAGES_MAX = 2**53
+_SECRET_CHARS_MAX = 128
 
 
 def choose_subprotocol(handshake: Handshake) -> str | None:
@@ -68,8 +78,11 @@ class VoiceV1:
         return ()
 
     def receive(self, message: str | bytes) -> Iterable[FromClient]:
-        """As ``decode``."""
-        return (decode(message, self._settings),)
+        """As ``decode``; a report may acknowledge as well."""
+        kind, fields = _read(message, self._settings)
+        received = fields.pop("received", None) if kind == "report" else None
+        event = _EVENTS[kind](**fields)
+        return (event,) if received is None else (Acknowledge(received), event)
 
     def send(self, event: events.ServerEvent) -> Iterable[ToClient]:
         """As ``encode``."""
@@ -124,6 +137,18 @@ class _Report(_InContext):
     sequence_number: int | None = Field(None, ge=0)
     jitter_samples: int | None = Field(None, ge=0, le=_SAMPLES_MAX)
     output_latency_samples: int | None = Field(None, ge=0, le=_SAMPLES_MAX)
+    received: int | None = Field(None, ge=0, le=_MESSAGES_MAX)
+
+
+class _Ack(Message):
+    type: Literal["ack"]
+    received: int = Field(ge=0, le=_MESSAGES_MAX)
+
+
+class _Resume(Message):
+    type: Literal["resume"]
+    secret: str = Field(min_length=1, max_length=_SECRET_CHARS_MAX)
+    received: int = Field(ge=0, le=_MESSAGES_MAX)
 
 
 class _Close(Message):
@@ -131,27 +156,38 @@ class _Close(Message):
 
 
 _AnyMessage = Annotated[
-    _Start | _Text | _Flush | _End | _Cancel | _Report | _Close, Field(discriminator="type")
+    _Start | _Text | _Flush | _End | _Cancel | _Report | _Ack | _Resume | _Close,
+    Field(discriminator="type"),
 ]
 _MESSAGES: TypeAdapter[Any] = TypeAdapter(_AnyMessage)
 
-_EVENTS: Mapping[str, Callable[..., events.ClientEvent]] = {
+_EVENTS: Mapping[str, Callable[..., events.ClientEvent | Acknowledge | Resume]] = {
     "start": events.Start,
     "text": events.Text,
     "flush": events.Flush,
     "end": events.End,
     "cancel": events.Cancel,
     "report": events.Report,
+    "ack": Acknowledge,
+    "resume": Resume,
     "close": events.Close,
 }
 
 
-def decode(message: str | bytes, settings: Settings) -> events.ClientEvent:
-    """Read one client message.
+def decode(message: str | bytes, settings: Settings) -> events.ClientEvent | Acknowledge | Resume:
+    """Read one client message; what a report acknowledges is left to ``VoiceV1.receive``.
 
     Raises ProtocolViolation if it is no JSON object of a known type, InvalidValue if a field is of
     the wrong type or out of range, LimitExceeded if a name is too long.
     """
+    kind, fields = _read(message, settings)
+    if kind == "report":
+        del fields["received"]
+    return _EVENTS[kind](**fields)
+
+
+def _read(message: str | bytes, settings: Settings) -> tuple[str, dict[str, Any]]:
+    """The type of a message and its fields."""
     if isinstance(message, bytes):
         raise ProtocolViolation("binary messages are not taken from clients; send JSON text")
     parsed = validate(_MESSAGES, message, _EVENTS)
@@ -165,7 +201,7 @@ def decode(message: str | bytes, settings: Settings) -> events.ClientEvent:
             field="context",
             limit=limit,
         )
-    return _EVENTS[kind](**fields)
+    return kind, fields
 
 
 def encode(event: events.ServerEvent, settings: Settings) -> str | bytes:
@@ -205,7 +241,34 @@ def _ready(event: events.Ready, settings: Settings) -> dict[str, object]:
             "pending_text_chars_max": limits.pending_text_chars_max,
             "idle_timeout_s": limits.idle_timeout_s,
         },
+        "resume": None
+        if event.resume is None
+        else {"secret": event.resume.secret, "window_s": event.resume.window_s},
     }
+
+
+def _resumed(event: events.Resumed, _: Settings) -> dict[str, object]:
+    return {
+        "type": "resumed",
+        "session": event.session,
+        "received": event.received,
+        "window_s": event.window_s,
+        "contexts": [
+            {
+                "context": each.context,
+                "context_number": each.context_number,
+                "generation": each.generation,
+                "text_received": each.text_received,
+                "sequence_number": each.sequence_number,
+                "open": each.open,
+            }
+            for each in event.contexts
+        ],
+    }
+
+
+def _acknowledged(event: events.Acknowledged, _: Settings) -> dict[str, object]:
+    return {"type": "ack", "received": event.received}
 
 
 def _started(event: events.Started, _: Settings) -> dict[str, object]:
@@ -329,6 +392,8 @@ def _failed(event: events.Failed, _: Settings) -> dict[str, object]:
 
 _ENCODERS: Mapping[type, Callable[[Any, Settings], dict[str, object]]] = {
     events.Ready: _ready,
+    events.Resumed: _resumed,
+    events.Acknowledged: _acknowledged,
     events.Started: _started,
     events.ChunkStarted: _chunk,
     events.WordsTimed: _words_timed,

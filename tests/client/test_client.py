@@ -210,6 +210,24 @@ async def test_reports_say_what_the_virtual_listener_played() -> None:
     assert played[0] < played[1] < played[2]
 
 
+async def test_an_answer_has_been_played_some_time_after_it_has_come() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.start()
+        await peer.send_audio(10, last=True)
+        await peer.send_done()
+        await peer.drain()
+
+    async with scripted(script) as url, connect(url) as session:
+        context = await session.start()
+        context.output_latency_s = 0.05
+        await everything(context)
+        assert context.player.playing(session.now)
+        began = session.now
+        await context.wait_played()
+        assert not context.player.playing(session.now)
+        assert 0.2 <= session.now - began < 1.0
+
+
 async def test_no_report_is_sent_for_a_context_that_reports_itself() -> None:
     seen: list[str] = []
 

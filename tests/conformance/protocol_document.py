@@ -14,8 +14,11 @@ DOCS = Path(__file__).parents[2] / "docs"
 PROTOCOL = (DOCS / "protocol.md").read_text(encoding="utf-8")
 ASYNCAPI: dict[str, Any] = yaml.safe_load((DOCS / "asyncapi.yaml").read_text(encoding="utf-8"))
 
-CLIENT = ("start", "text", "flush", "end", "cancel", "report", "close")
-SERVER = ("ready", "started", "chunk", "words", "flushed", "done", "cancelled", "warning", "error")
+CLIENT = ("start", "text", "flush", "end", "cancel", "report", "ack", "resume", "close")
+SERVER = ("ready", "resumed", "ack", "started", "chunk", "words", "flushed", "done", "cancelled")
+SERVER += ("warning", "error")
+BOTH = {"ack"}
+"""Types that either side sends, in the same form."""
 
 
 def resolved(node: Any) -> Any:

@@ -24,6 +24,7 @@ from gateway.wire import voice_v1
 from gateway.wire.audio_header import HEADER_BYTES, AudioHeader, unpack_message
 from tests.conformance.protocol_document import (
     ASYNCAPI,
+    BOTH,
     CLIENT,
     PROTOCOL,
     SERVER,
@@ -55,6 +56,7 @@ def test_every_reference_leads_somewhere() -> None:
 def test_every_message_is_in_the_channel_and_in_an_operation_of_its_direction() -> None:
     assert ASYNCAPI["asyncapi"] == "3.0.0"
     assert set(ASYNCAPI["components"]["messages"]) == {*CLIENT, *SERVER, "audio"}
+    assert set(CLIENT) & set(SERVER) == BOTH
     channel = ASYNCAPI["channels"]["speak"]
     assert channel["address"] == "/v1/speak"
     assert list(channel["messages"]) == list(ASYNCAPI["components"]["messages"])
@@ -67,7 +69,7 @@ def test_every_message_is_in_the_channel_and_in_an_operation_of_its_direction() 
     assert directions["send"] == {prefix + kind for kind in (*SERVER, "audio")}
 
 
-@pytest.mark.parametrize("kind", [*CLIENT, *SERVER])
+@pytest.mark.parametrize("kind", sorted({*CLIENT, *SERVER}))
 def test_every_message_has_a_valid_schema_and_examples_that_fit_it(kind: str) -> None:
     Draft7Validator.check_schema(schema_of(kind))
     examples = ASYNCAPI["components"]["messages"][kind]["examples"]
@@ -164,7 +166,9 @@ WORD = events.Word("Hi", 0, 2, 0, 4800)
 OPUS = events.CodecOptions("opus", 24_000, 32_000, 20)
 ERROR = Overloaded("busy", field="utilisation_max", limit=0.9, retry_after_s=2.5)
 FULL: tuple[events.ServerEvent, ...] = (
-    events.Ready("s", "v"),
+    events.Ready("s", "v", events.ResumeOffer("secret", 30.0)),
+    events.Resumed("s", 2, 30.0, (events.ContextPosition("c", 0, 1, 12, 40, True),)),
+    events.Acknowledged(3),
     events.Started("c", 1, 0, "v", "en", 1.0, OPUS, 312),
     events.ChunkStarted("c", 0, 2, "Hi", 0, 2, 96, (WORD,)),
     events.WordsTimed("c", 0, 2, (WORD,)),
@@ -211,9 +215,10 @@ def test_no_server_message_is_left_out() -> None:
 
 def test_what_may_be_missing_is_not_required() -> None:
     sparse: tuple[events.ServerEvent, ...] = (
+        events.Ready("s", "v"),
         events.Warned("w", "m"),
         events.Failed(GatewayError("gone"), fatal=True),
-        replace(FULL[1], codec=events.CodecOptions("pcm", 8_000, 32_000, 60), preskip_samples=0),  # type: ignore[type-var]
+        replace(FULL[3], codec=events.CodecOptions("pcm", 8_000, 32_000, 60), preskip_samples=0),  # type: ignore[type-var]
         events.ChunkStarted("c", 0, 0, "Hi", 0, 2, 0, ()),
     )
     for event in sparse:
@@ -273,8 +278,8 @@ def test_the_example_of_audio_is_one() -> None:
 class Witness(Client):
     """A client that checks every message of either direction against the document."""
 
-    def __init__(self, app: Starlette) -> None:
-        super().__init__(app)
+    def __init__(self, app: Starlette, **scope: Any) -> None:
+        super().__init__(app, **scope)
         self.seen: dict[str, set[str]] = {}
 
     def say(self, **message: object) -> None:
@@ -299,6 +304,8 @@ async def test_what_really_passes_is_documented_and_what_is_documented_passes() 
         engine = ScriptedEngine(plans_ahead=plans_ahead, window_characters=1000)
         for kind, fields in (await witnessed(engine)).items():
             seen.setdefault(kind, set()).update(fields)
+    for kind, fields in (await witnessed_return()).items():
+        seen.setdefault(kind, set()).update(fields)
     expected = {kind: documented_paths(schema_of(kind)) for kind in (*CLIENT, *SERVER)}
     # A warning concerns the whole session so far.
     expected["warning"] -= {".context"}
@@ -306,6 +313,24 @@ async def test_what_really_passes_is_documented_and_what_is_documented_passes() 
     expected["error"] -= {".retry_after_s"}
     expected.pop("close")  # it would have been the end of these sessions
     assert seen == expected
+
+
+async def witnessed_return() -> dict[str, set[str]]:
+    """The fields of all messages of a session that another socket takes over."""
+    async with running() as (app, _):
+        client = Witness(app)
+        ready = await client.open()
+        client.say(type="start", context="c")
+        await client.hear()
+        other = Witness(app, query_string=f"resume={ready['session']}".encode())
+        other.say(type="resume", secret=ready["resume"]["secret"], received=1)
+        assert (await other.hear())["type"] == "websocket.accept"
+        assert [each["context"] for each in (await other.hear())["contexts"]] == ["c"]
+        assert (await other.hear())["type"] == "started"
+        other.say(type="ack", received=2)
+        assert (await other.hear())["type"] == "ack"
+        await other.end()
+    return {**client.seen, **other.seen}
 
 
 async def witnessed(engine: ScriptedEngine) -> dict[str, set[str]]:
@@ -352,6 +377,7 @@ async def speak_with_every_option(client: Witness) -> None:
         sequence_number=1,
         jitter_samples=3,
         output_latency_samples=1200,
+        received=1,
     )
     client.say(type="end", context="a")
     await client.hear_until("done")

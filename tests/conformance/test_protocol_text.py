@@ -7,7 +7,7 @@ import re
 from gateway import errors
 from gateway.access import BEARER_SUBPROTOCOL
 from gateway.errors import GatewayError, SetupError
-from gateway.session import connection, protocol
+from gateway.session import connection, conversation, protocol
 from gateway.settings import Settings
 from tests.conformance.protocol_document import (
     ASYNCAPI,
@@ -37,7 +37,7 @@ def test_every_error_is_listed_with_its_close_code_and_http_status() -> None:
     assert listed == {
         code: (error.close_code, error.http_status) for code, error in visible_errors().items()
     }
-    assert len(listed) == 13
+    assert len(listed) == 14
 
 
 def test_every_close_code_is_listed_in_both_documents() -> None:
@@ -50,17 +50,18 @@ def test_every_close_code_is_listed_in_both_documents() -> None:
         errors.Overloaded,
         errors.Draining,
         errors.ProtocolViolation,
+        errors.ResumeRefused,
         GatewayError,
     }
     ours = {
         value
-        for module in (connection, protocol)
+        for module in (connection, conversation, protocol)
         for name, value in vars(module).items()
         if name.startswith("CLOSE_")
     }
     # 1007 and 1008 are for broken frames; a client that reads too slowly is cut off without a code.
     from_code = {error.close_code for error in fatal} | ours | {1007, 1008}
-    assert listed == from_code - {connection.CLOSE_TOO_SLOW}
+    assert listed == from_code - {conversation.CLOSE_TOO_SLOW}
 
 
 def test_every_limit_is_listed_with_its_default() -> None:

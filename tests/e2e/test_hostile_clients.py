@@ -99,7 +99,7 @@ class Listener:
 def fortress() -> Iterator[GatewayProcess]:
     """A gateway that loses its patience early."""
     running = start_gateway(
-        limits__start_timeout_s="1",
+        **{f"limits__{name}": "1" for name in ("start_timeout_s", "park_s")},
         limits__handshake_timeout_s="1",
         limits__send_timeout_s="1",
         limits__send_buffer_bytes_max="65536",

@@ -154,13 +154,13 @@ class SplitGraphs:
             file = model.graphs(role)[0].file
             threads = render_threads if role == THROUGHPUT else plan_threads
             way = (ways or {}).get(role) or Way(role, file, threads=threads)
-            stages[role] = open_stage(model.folder / way.file, way, frames, digests[way.file])
+            stages[role] = open_stage(model.folder / way.file, way, frames, digests.get(way.file))
             phase(logger, f"open {role}", "graph %s is open", model.folder / way.file)
             check_contract(role, stages[role], model.folder / way.file)
         alone = None
         if way.provider == CPU and alone_threads > way.threads:
             more = replace(way, threads=alone_threads)
-            alone = open_stage(model.folder / way.file, more, frames, digests[way.file])
+            alone = open_stage(model.folder / way.file, more, frames, digests.get(way.file))
         graphs = cls(stages, _read_priors(model), alone)
         for name, prior in graphs._priors.items():
             if prior.shape != (2, graphs.statistics):
