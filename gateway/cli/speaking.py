@@ -82,9 +82,13 @@ async def speak(
 ) -> Result:
     """Speak ``tokens`` and return once all audio has come (and, with ``play``, has sounded).
 
+    A file without ``play`` is made as fast as the gateway can.
+
     Raises what the gateway answers to the wishes, and SetupError if there is no loudspeaker.
     """
-    context = await session.start(**asdict(wishes))
+    # Whoever only writes a file need not wait as long as it sounds.
+    paced = out is None or play
+    context = await session.start(**asdict(wishes), paced=paced)
     started = context.started
     result = Result(started.voice, started.language, started.codec, started.sample_rate)
     result.out = None if out is None else str(out)

@@ -146,10 +146,12 @@ class Session:
         sample_rate: int | None = None,
         bitrate: int | None = None,
         frame_duration_ms: int | None = None,
+        paced: bool | None = None,
         report: bool = True,
     ) -> Context:
         """Open a context; what is None is chosen by the gateway.
 
+        ``paced=False``: send audio as soon as it is made, for a file.
         ``report``: tell the gateway what the context's virtual player has played.  Raises
         InvalidValue, LimitExceeded and others as the gateway answers.
         """
@@ -163,6 +165,7 @@ class Session:
             sample_rate=sample_rate,
             bitrate=bitrate,
             frame_duration_ms=frame_duration_ms,
+            paced=paced,
         )
         if not report:
             self._unreported.add(context)

@@ -6,6 +6,7 @@ ignored, so that newer clients work with older gateways; a wrong type or range n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal
 
@@ -106,6 +107,7 @@ class _Start(_InContext):
     sample_rate: Literal[8000, 12000, 16000, 24000, 48000] | None = None
     bitrate: int | None = Field(None, ge=6000, le=256_000)
     frame_duration_ms: Literal[20, 40, 60] | None = None
+    paced: bool = True
 
 
 class _Text(_InContext):
@@ -201,6 +203,8 @@ def _read(message: str | bytes, settings: Settings) -> tuple[str, dict[str, Any]
             field="context",
             limit=limit,
         )
+    if kind == "start" and not fields.pop("paced"):
+        fields["lead_s"] = math.inf
     return kind, fields
 
 

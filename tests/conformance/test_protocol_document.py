@@ -362,6 +362,7 @@ async def speak_with_every_option(client: Witness) -> None:
         sample_rate=48_000,
         bitrate=64_000,
         frame_duration_ms=40,
+        paced=True,
     )
     client.say(type="text", context="a", text="Hello you")
     client.say(type="flush", context="a")

@@ -1,8 +1,8 @@
 """A real article, token by token: everything is spoken, and no sample is lost on the way.
 
 Playing 2,300 characters takes two and a half minutes.  Two tests therefore listen *impatiently*:
-their reports claim that everything which came has been played, so the gateway sends the rest at
-once.  The third listens in real time, to all paragraphs at the same time.
+they ask for audio as soon as it is made.  The third listens in real time, to all
+paragraphs at the same time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from gateway.cli.tokens import tokens_of
-from gateway.client import Audio, Chunk, Context, PlayoutReport, StreamDecoder, Word, Words, connect
+from gateway.client import Audio, Chunk, Context, StreamDecoder, Word, Words, connect
 from gateway.codecs.opus import OpusDecoder
 from gateway.codecs.resampler import Resampler
 from gateway.media import PcmBlock, Samples
@@ -81,7 +81,7 @@ async def test_an_article_is_spoken_whole_and_continuously(gateway_url: str) -> 
     chunks: list[Chunk] = []
     words: list[Word] = []
     async with connect(gateway_url) as session:
-        context = await session.start(report=False)
+        context = await session.start(paced=False)
         decoder = StreamDecoder(context.started)
         blocks: list[Samples] = []
         speaking = asyncio.create_task(say(context, ARTICLE))
@@ -90,8 +90,6 @@ async def test_an_article_is_spoken_whole_and_continuously(gateway_url: str) -> 
                 case Audio():
                     audio.append(event)
                     blocks.append(decoder.decode(event))
-                    played = event.timestamp + event.duration_samples
-                    await context.report(PlayoutReport(0, played, 0, 0, 0, None))
                 case Chunk():
                     chunks.append(event)
                     words += event.words
@@ -189,7 +187,7 @@ async def test_every_sample_of_the_engine_is_heard_at_its_time(engine_rate: int)
     async with running(settings, engine) as (app, _):
         client = Client(app)
         await client.open()
-        client.say(type="start", codec="opus", sample_rate=24_000, bitrate=128_000)
+        client.say(type="start", codec="opus", sample_rate=24_000, bitrate=128_000, paced=False)
         for token in tokens_of(ARTICLE):
             client.say(type="text", text=token)
         client.say(type="end")
@@ -217,10 +215,8 @@ async def listen_impatiently(client: Client) -> tuple[Samples, list[int], dict[s
     while True:
         message = await client.hear()
         if isinstance(message, tuple):
-            header, payloads = message
+            _, payloads = message
             blocks += [decoder.decode(payload) for payload in payloads]
-            played = header.timestamp + len(payloads) * header.frame_duration_samples
-            client.say(type="report", played_samples=played)
         elif message["type"] == "started":
             preskip = message["preskip_samples"] // 2
         elif message["type"] == "chunk":
