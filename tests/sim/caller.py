@@ -185,8 +185,8 @@ class Caller:
         turn = self.turn
         report = events.Report(
             "c",
-            **asdict(self.buffer.report(self._world.now)),
-            output_latency_samples=self._latency_samples or None,
+            **asdict(self.buffer.report(self._world.now))
+            | {"output_latency_samples": self._latency_samples or None},
         )
 
         def tell() -> None:
