@@ -122,9 +122,11 @@ class Connection:
     def _take_all(self, read: Callable[[], Iterable[FromClient]]) -> None:
         """Do what the adapter makes of the client's words.  Its bug ends this session only."""
         try:
+            concerned = False
             for each in read():
                 if self.runner.over:
                     return
+                concerned = concerned or not isinstance(each, Reply)
                 match each:
                     case Reply(message):
                         self._socket.put(message)
@@ -132,6 +134,8 @@ class Connection:
                         self._hang_up(code, reason)
                     case _:
                         self.runner.receive_event(each)
+            if not concerned:
+                self.runner.receive_sign_of_life()
         except ClientError as error:
             self.runner.receive_client_error(error)
         except Exception:

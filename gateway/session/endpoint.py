@@ -67,7 +67,10 @@ class SpeakEndpoint:
         except GatewayError as error:
             await self._refuse(dialect, error, handshake, send)
             return
-        connection = self._connect(adapter, scope, receive, send)
+        # Who has shown no key yet is not worth waiting for longer than others.
+        keyless = bool(self._host.settings.server.api_keys) and not handshake.keys
+        idle_timeout_s = None if keyless else adapter.idle_timeout_s
+        connection = self._connect(adapter, idle_timeout_s, scope, receive, send)
         metrics = self._host.metrics
         metrics.session_opened()
         try:
@@ -85,7 +88,14 @@ class SpeakEndpoint:
         self._host.registry.check_room()
         return dialect.adapt(handshake, settings, lambda shown: check_key(shown, settings.server))
 
-    def _connect(self, adapter: Adapter, scope: Any, receive: Receive, send: Send) -> Connection:
+    def _connect(
+        self,
+        adapter: Adapter,
+        idle_timeout_s: float | None,
+        scope: Any,
+        receive: Receive,
+        send: Send,
+    ) -> Connection:
         if self._lent is None:
             self._lent = self._host.services(), self._host.capabilities()
         services, capabilities = self._lent
@@ -96,7 +106,7 @@ class SpeakEndpoint:
             capabilities,
             now,
             self._host.metrics.observe,
-            idle_timeout_s=adapter.idle_timeout_s,
+            idle_timeout_s=idle_timeout_s,
         )
         socket = Socket(scope, send, services.settings.limits)
         connection = Connection(session, adapter, services, receive, socket)
