@@ -28,7 +28,7 @@ def offered_keys(
             yield subprotocol.removeprefix(BEARER_SUBPROTOCOL)
     if len(subprotocols) == 2 and subprotocols[0].lower() in ("token", "bearer"):
         yield subprotocols[1]
-    for name in ("api_key", "authorization"):
+    for name in ("api_key", "authorization", "xi-api-key", "xi_api_key"):
         if name in query:
             yield query[name].removeprefix("Bearer ")
 

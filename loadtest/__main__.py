@@ -58,6 +58,28 @@ def overhead_command(
     )
 
 
+@app.command("wires")
+def wires_command(
+    turns: Annotated[
+        int, typer.Option(help="Texts to speak through each protocol.", min=10, max=10_000)
+    ] = 200,
+    seed: Seed = 1,
+    as_json: Json = False,
+) -> None:
+    """First audio through the protocols of other services, against voice.v1 in the same run.
+
+    One gateway process speaks a text of its own through each protocol in turn, with the same engine
+    and the same format. Measured: from sending the text and its end to receiving the first audio.
+
+    Takes about 0.3 s a turn. Goal: the median is at most 2 ms later than that of voice.v1.
+    """
+    from loadtest import report, wires
+
+    result = wires.measure(turns, seed * 1_000_000, _progress)
+    machine = _machine()
+    typer.echo(report.to_json(result, machine) if as_json else report.wires_text(result, machine))
+
+
 @app.command("pacing")
 def pacing_command(
     sessions: Annotated[

@@ -13,18 +13,22 @@ import orjson
 from loadtest.overhead import GOAL_P50_S, GOAL_P99_S, Overhead
 from loadtest.pacing import GOAL_LATENESS_P99_S, GOAL_RATIO, Pacing, Side
 from loadtest.statistics import Spread
+from loadtest.wires import GOAL_P50_S as WIRES_GOAL_P50_S
+from loadtest.wires import Wires
 
 _QUIET_SHARE = 0.05
 """Other programs may use this part of the machine, and it still counts as idle."""
 
 
-def to_json(result: Overhead | Pacing, machine: str) -> str:
+def to_json(result: Overhead | Pacing | Wires, machine: str) -> str:
     """One JSON object; an infinite figure (beyond a histogram's last bound) is null."""
-    goals = (
-        {"p50": result.usually_fast, "p99": result.always_fast}
-        if isinstance(result, Overhead)
-        else {"lateness_p99": result.punctual, "loop_ratio": result.fast}
-    )
+    match result:
+        case Overhead():
+            goals = {"p50": result.usually_fast, "p99": result.always_fast}
+        case Pacing():
+            goals = {"lateness_p99": result.punctual, "loop_ratio": result.fast}
+        case Wires():
+            goals = {wire.name: wire.met for wire in result.wires}
     return orjson.dumps(
         {"machine": machine, **asdict(result), "goals_met": goals}, option=orjson.OPT_INDENT_2
     ).decode()
@@ -49,6 +53,24 @@ def overhead_text(result: Overhead, machine: str) -> str:
             f"goal p99 <= {_ms(GOAL_P99_S)} ms: {_met(result.always_fast)} ({misses})",
             *_warning(result.foreign_cpu_share),
             f"cache hits: {result.cache_hits}; texts that it should know: {result.cached_s.count}",
+        ]
+    )
+
+
+def wires_text(result: Wires, machine: str) -> str:
+    """The table of ``wires``."""
+    rows = [("", "p50", "p90", "p99", "later, p50")]
+    for wire in result.wires:
+        taken = wire.first_audio_s
+        figures = (taken.p50, taken.p90, taken.p99, wire.later_p50_s)
+        rows.append((wire.name, *map(_ms, figures)))  # type: ignore[arg-type]
+    late = [wire.name for wire in result.wires if not wire.met]
+    return "\n".join(
+        [
+            f"Time to first audio, ms; {result.turns} turns, {machine}",
+            *_table(rows),
+            f"goal: at most {_ms(WIRES_GOAL_P50_S)} ms later: {_met(not late)} {', '.join(late)}",
+            *_warning(result.foreign_cpu_share),
         ]
     )
 

@@ -11,7 +11,7 @@ from gateway.session.states import AUDIO, SESSION, TEXT, diagram
 from gateway.settings import Settings
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TABLES = {"SESSION": SESSION, "TEXT": TEXT, "AUDIO": AUDIO}
 
 
@@ -34,7 +34,7 @@ def test_links_lead_somewhere(document: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_settings_that_are_named_exist(document: Path) -> None:
     settings = Settings()
-    pattern = r"`(server|limits|audio|pacing|text|engine|log)\.(?!py`)([a-z_.]+)`"
+    pattern = r"`(server|limits|audio|pacing|text|engine|log|wires|voices)\.(?!py`)([a-z_.]+)`"
     for section, name in re.findall(pattern, document.read_text()):
         value = getattr(settings, section)
         for part in name.split("."):

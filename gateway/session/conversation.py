@@ -179,10 +179,14 @@ class Conversation:
     def take(self, read: Callable[[], Iterable[FromClient]]) -> None:
         """Do what the adapter makes of the client's words.  Its bug ends this session only."""
         try:
+            concerned = False
             for each in read():
                 if self.runner.over:
                     return
+                concerned = concerned or not isinstance(each, Reply)
                 self._do(each)
+            if not concerned:
+                self.runner.receive_sign_of_life()
         except ClientError as error:
             self.runner.receive_client_error(error)
         except Exception:

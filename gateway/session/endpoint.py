@@ -108,13 +108,18 @@ class SpeakEndpoint:
         await self._host.loaded()
         registry.check_room()  # others came in while the engines were loading
         resumable = route.resumable and self._parks
-        conversation = self._conversation(adapter, resumable=resumable)
+        # Who has shown no key yet is not worth waiting for longer than others.
+        keyless = bool(self._host.settings.server.api_keys) and not handshake.keys
+        idle_timeout_s = None if keyless else adapter.idle_timeout_s
+        conversation = self._conversation(adapter, idle_timeout_s, resumable=resumable)
         registry.add(conversation.session.id, conversation)
         self._host.metrics.session_opened()
         offer = self._offer(conversation) if resumable else None
         await self._connection(conversation, scope, receive, send).begin(offer)
 
-    def _conversation(self, adapter: Adapter, *, resumable: bool) -> Conversation:
+    def _conversation(
+        self, adapter: Adapter, idle_timeout_s: float | None, *, resumable: bool
+    ) -> Conversation:
         if self._lent is None:
             self._lent = self._host.services(), self._host.capabilities()
         services, capabilities = self._lent
@@ -125,7 +130,7 @@ class SpeakEndpoint:
             capabilities,
             asyncio.get_running_loop().time(),
             self._host.metrics.observe,
-            idle_timeout_s=adapter.idle_timeout_s,
+            idle_timeout_s=idle_timeout_s,
         )
         resumption = Resumption(settings.limits.resend_bytes_max) if resumable else None
         return Conversation(session, adapter, services, self._host.lot, resumption, self._over)

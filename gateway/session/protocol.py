@@ -101,6 +101,7 @@ class Session:
         self._context_count = 0
         self._active_at = now
         self._idle_timeout_s = idle_timeout_s or settings.limits.idle_timeout_s
+        self._start_timeout_s = idle_timeout_s or settings.limits.start_timeout_s
         self._closing: tuple[int, str] = (CLOSE_NORMAL, "closed by the client")
         self._draining = False
         self._parked_until: float | None = None
@@ -186,6 +187,10 @@ class Session:
         except GatewayError as error:
             self.receive_client_error(error, now, getattr(event, "context", None))
         self._settle(now)
+
+    def receive_sign_of_life(self, now: float) -> None:
+        """The client is there, though it wants nothing: a keep-alive of its protocol."""
+        self._active_at = now
 
     def receive_client_error(
         self, error: GatewayError, now: float, context: str | None = None
@@ -301,7 +306,7 @@ class Session:
     @property
     def _idle_limit_s(self) -> float:
         never_started = self._context_count == 0
-        return self._settings.limits.start_timeout_s if never_started else self._idle_timeout_s
+        return self._start_timeout_s if never_started else self._idle_timeout_s
 
     def _check_idle(self, now: float) -> None:
         if self.speaking:
@@ -338,7 +343,7 @@ class Session:
                 field="context",
             )
         limit = self._settings.limits.contexts_max
-        if existing is None and len(self._contexts) >= limit:
+        if existing is None and len(self._contexts) >= limit and not self._forget_sent():
             raise LimitExceeded(
                 f"start: {limit} contexts are open, the limit; end one first",
                 field="context",
@@ -362,6 +367,15 @@ class Session:
                 speech.preskip_samples,
             )
         )
+
+    def _forget_sent(self) -> bool:
+        """Make room: of contexts whose audio was all sent, forget the oldest, if there is one."""
+        for name, utterance in self._contexts.items():
+            if utterance.sent_everything:
+                utterance.abandon()
+                del self._contexts[name]
+                return True
+        return False
 
     def _speech(self, event: Start) -> Speech:
         """Fill in the defaults; raises InvalidValue."""

@@ -81,6 +81,7 @@ class Runner:
         self.due_at: float | None = None
         self.session = session
         self.over = False
+        self._lost = False
         self._services = services
         self._outlet = outlet
         self._loop = asyncio.get_running_loop()
@@ -97,6 +98,10 @@ class Runner:
         self.step(partial(self.session.receive_event, event))
         if type(event) is events.Text:
             self._services.metrics.text_taken(len(event.text))
+
+    def receive_sign_of_life(self) -> None:
+        """The client said something that is no concern of the session."""
+        self.step(self.session.receive_sign_of_life)
 
     def receive_client_error(self, error: ClientError) -> None:
         """The client said something that could not be understood."""
@@ -118,8 +123,11 @@ class Runner:
         self.step(self.session.receive_drain)
 
     def lose(self) -> None:
-        """The client is gone: take back what was asked of the engines.  Idempotent."""
-        self.over = True
+        """The client is gone: take back what was asked of the engines.  Idempotent.
+
+        An outlet may find out while it is told of something; what else came out is then dropped.
+        """
+        self.over = self._lost = True
         self._services.ticker.disarm(self)
         now = self._loop.time()
         self.session.receive_lost(now)
@@ -175,7 +183,8 @@ class Runner:
     def _drain_outputs(self, now: float) -> None:
         while outputs := self.session.outputs():
             for output in outputs:
-                self._perform(output, now)
+                if not self._lost or isinstance(output, events.Withdraw | events.CloseTrack):
+                    self._perform(output, now)
 
     def _perform(self, output: events.Output, now: float) -> None:
         match output:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import base64
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import orjson
@@ -46,7 +46,7 @@ from gateway.wire.base import (
     WireRoute,
 )
 from gateway.wire.bodies import Container, FileBody, Raw, wav
-from gateway.wire.reading import Message, read
+from gateway.wire.reading import Message, field_of, read
 
 SPEED_MIN, SPEED_MAX = 0.5, 2.0
 CLOSE_NORMAL = 1000
@@ -135,6 +135,7 @@ class _Context:
     def __init__(self, *, timestamps: bool, phrases: bool) -> None:
         self.timestamps = timestamps
         self.phrases = phrases
+        self.started = False
         self.spoke = False
         self.flushes: deque[bool] = deque()
         self.flush_id = 0
@@ -149,6 +150,8 @@ class CartesiaAdapter:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._contexts: dict[str, _Context] = {}
+        self._reading: str | None = None
+        """The context of the message that is being read: an error is about that."""
 
     def open(self) -> Iterable[FromClient]:
         """A client begins by itself."""
@@ -156,7 +159,11 @@ class CartesiaAdapter:
 
     def receive(self, message: str | bytes) -> Iterable[FromClient]:
         """A transcript, a flush or a cancel."""
-        given = read(_SocketMessage, message)
+        self._reading = field_of(message, "context_id")
+        yield from self._receive(read(_SocketMessage, message))
+        self._reading = None
+
+    def _receive(self, given: _SocketMessage) -> Iterable[FromClient]:
         name = given.context_id
         if name is None:
             raise ProtocolViolation(
@@ -174,15 +181,21 @@ class CartesiaAdapter:
             if context is not None:
                 yield from self._cancel(name, context)
             return
-        if context is None or context.ended:
+        if context is None:
             if given.transcript is None and not given.flush:
                 raise ProtocolViolation("transcript: there is nothing to speak", field="transcript")
             delay = given.max_buffer_delay_ms
-            lead_s = self._settings.wires.lead_s or math.inf
-            yield _start(name, given, lead_s, delay)
+            start = _start(name, given, self._settings.wires.lead_s or math.inf, delay)
             context = _Context(timestamps=given.add_timestamps, phrases=delay == 0)
             self._contexts[name] = context
-        yield from self._speak(name, context, given)
+            yield start
+        elif context.ended:
+            raise ProtocolViolation(
+                f"context_id: {name!r} was ended and is still being spoken; choose another",
+                field="context_id",
+            )
+        if name in self._contexts:  # else it was refused
+            yield from self._speak(name, context, given)
 
     def _speak(self, name: str, context: _Context, given: _SocketMessage) -> Iterable[FromClient]:
         text = given.transcript or ""
@@ -197,15 +210,16 @@ class CartesiaAdapter:
             yield events.End(name)
 
     def _cancel(self, name: str, context: _Context) -> Iterable[FromClient]:
+        del self._contexts[name]  # first: nothing is said of it from now on, not even its end
         yield events.Cancel(name)
         if not context.ended:
-            context.ended = True
             yield events.End(name)
-        self._contexts.pop(name, None)
 
     def send(self, event: events.ServerEvent) -> Iterable[ToClient]:
         """Messages that tell of ``event``."""
         match event:
+            case events.Started():
+                self._contexts[event.context].started = True
             case events.Audio() if event.context in self._contexts:
                 data = base64.b64encode(b"".join(event.payloads)).decode()
                 yield _json("chunk", event.context, _PARTIAL, data=data, step_time=0)
@@ -229,9 +243,11 @@ class CartesiaAdapter:
             yield _json("flush_done", name, _PARTIAL, flush_done=True, flush_id=context.flush_id)
 
     def _send_failed(self, event: events.Failed) -> Iterable[ToClient]:
-        yield orjson.dumps(_problem(event.error, event.context or "")).decode()
-        if event.context is not None:
-            self._contexts.pop(event.context, None)
+        name = event.context or self._reading or ""
+        yield orjson.dumps(_problem(event.error, name)).decode()
+        context = self._contexts.get(name)
+        if event.context is not None and context is not None and not context.started:
+            del self._contexts[name]
         if event.fatal:
             yield Hangup(CLOSE_NORMAL, event.error.code)
 
@@ -334,23 +350,66 @@ def refuse(error: GatewayError) -> Refusal:
     return Refusal(problem["status_code"], orjson.dumps(problem))
 
 
+_GENDERS = {"female": "feminine", "male": "masculine"}
+_PAGE_MAX = 100
+
+
 def _voice(voice: VoiceFacts) -> dict[str, object]:
     return {
         "id": voice.id,
         "name": voice.name,
         "description": voice.description,
         "language": voice.language.split("-")[0],
-        "gender": {"female": "feminine", "male": "masculine"}.get(voice.gender),
+        "gender": _GENDERS.get(voice.gender),
         "is_owner": False,
         "is_public": True,
         "created_at": "1970-01-01T00:00:00Z",
     }
 
 
-def list_voices(_: Handshake, voices: Voices) -> object:
-    """All on one page."""
-    listed = [_voice(voice) for voice in voices.listed]
-    return {"data": listed, "has_more": False, "next_page": None}
+def list_voices(handshake: Handshake, voices: Voices) -> object:
+    """A page of at most ``limit`` voices behind ``starting_after``, or before ``ending_before``.
+
+    The SDK does not look at ``has_more``: it asks on behind the last voice until none is left.
+    Raises InvalidValue for a ``limit`` out of range and a cursor that is no voice of ours.
+    """
+    query = handshake.query
+    word, gender = query.get("q", "").lower(), query.get("gender")
+    found = [
+        voice
+        for voice in voices.listed
+        if word in f"{voice.id} {voice.name} {voice.language}".lower()
+        and gender in (None, _GENDERS.get(voice.gender))
+    ]
+    size = _page_size(query.get("limit"))
+    after, before = query.get("starting_after"), query.get("ending_before")
+    if before:
+        end = _place(found, "ending_before", before)
+        begin = max(0, end - size)
+        more = begin > 0
+    else:
+        begin = _place(found, "starting_after", after) + 1 if after else 0
+        end = min(begin + size, len(found))
+        more = end < len(found)
+    page = [_voice(voice) for voice in found[begin:end]]
+    return {"data": page, "has_more": more, "next_page": page[-1]["id"] if more else None}
+
+
+def _page_size(given: str | None) -> int:
+    if given is None:
+        return _PAGE_MAX
+    if not given.isdecimal() or not 1 <= int(given) <= _PAGE_MAX:
+        raise InvalidValue(
+            f"limit: {given!r} is no number from 1 to {_PAGE_MAX}", field="limit", limit=_PAGE_MAX
+        )
+    return int(given)
+
+
+def _place(found: Sequence[VoiceFacts], field: str, voice: str) -> int:
+    for place, each in enumerate(found):
+        if each.id == voice:
+            return place
+    raise InvalidValue(f"{field}: there is no voice {voice!r} in this list", field=field)
 
 
 class CartesiaDialect:

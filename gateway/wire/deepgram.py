@@ -209,6 +209,8 @@ class DeepgramV1(_Adapter):
             case events.Cancelled():
                 yield _json("Cleared", sequence_id=self._sequence)
                 self._sequence += 1
+            case events.Done():  # nothing but Close ends the context
+                yield Hangup(CLOSE_NORMAL)
             case events.Warned():
                 yield _warning(event)
             case events.Failed():
@@ -352,6 +354,7 @@ class DeepgramV2(_Adapter):
                 yield from self._send_interrupted(event)
             case events.Done():
                 yield self._session_metadata()
+                yield Hangup(CLOSE_NORMAL)
             case events.Warned():
                 yield _warning(event)
             case events.Failed():

@@ -26,14 +26,14 @@ from typing import Any
 import orjson
 from pydantic import AliasChoices, Field
 
-from gateway.errors import GatewayError, InvalidValue, LimitExceeded
+from gateway.errors import GatewayError, InvalidValue, LimitExceeded, Unauthorized
 from gateway.session import events
 from gateway.settings import Settings
 from gateway.wire.alignment import Aligner, Alignment
 from gateway.wire.base import Authorize, FromClient, Handshake, Hangup, ToClient
 from gateway.wire.bodies import Container
 from gateway.wire.formats import Format, elevenlabs_formats, find_format
-from gateway.wire.reading import Message, read
+from gateway.wire.reading import Message, field_of, read
 
 FORMATS = elevenlabs_formats()
 SPEED_MIN, SPEED_MAX = 0.5, 2.0
@@ -82,6 +82,7 @@ class _Stream:
         self.aligner = Aligner()
         self.started = False
         self.unflushed = False
+        """Whether the client has not asked for the end of its text to be spoken yet."""
         self.closed = False
         self.interrupted = False
 
@@ -140,8 +141,9 @@ class _Adapter(ABC):
             yield events.Text(context, spaced)
         elif given.text and stream.unflushed:
             yield events.Text(context, given.text)
-        if given.flush or (self._auto and stream.unflushed):
+        if given.flush:
             stream.unflushed = False
+        if given.flush or (self._auto and given.text and given.text.strip()):
             yield events.Flush(context)
 
     def send(self, event: events.ServerEvent) -> Iterable[ToClient]:
@@ -220,7 +222,7 @@ class SingleStream(_Adapter):
         """The first message opens the stream, an empty text ends it; " " alone keeps it alive."""
         given = self._read(message)
         if _ONLY not in self._streams:
-            yield from self._start(_ONLY, given)
+            yield from self._start(_ONLY, given)  # if it is refused the socket closes
         if self._ended or given.text is None:
             return
         if given.text == "":
@@ -241,12 +243,28 @@ class SingleStream(_Adapter):
 class ManyStreams(_Adapter):
     """``multi-stream-input``."""
 
+    _closing = False
+    _reading: str | None = None
+    """The context of the message that is being read: an error is about that."""
+
     def receive(self, message: str | bytes) -> Iterable[FromClient]:
         """An unknown context begins with its first text; nothing else makes one."""
+        self._reading = field_of(message, "context_id", "contextId")
         given = self._read(message)
         if given.close_socket:
+            yield from self._close_socket()
+        else:
+            yield from self._receive(given)
+        self._reading = None
+
+    def _close_socket(self) -> Iterable[FromClient]:
+        if not self._closing:
+            self._closing = True
             yield events.Close()
-            return
+        if not self._streams:
+            yield Hangup(CLOSE_NORMAL)
+
+    def _receive(self, given: _Input) -> Iterable[FromClient]:
         context = given.context_id or _DEFAULT_CONTEXT
         limit = self._settings.limits.context_id_chars_max
         if len(context) > limit:
@@ -266,7 +284,8 @@ class ManyStreams(_Adapter):
             if not given.text:
                 return
             yield from self._start(context, given)
-        yield from self._speak(context, given)
+        if context in self._streams:  # else it was refused
+            yield from self._speak(context, given)
 
     def _close(self, context: str, stream: _Stream) -> Iterable[FromClient]:
         interrupted = stream.unflushed or stream.closed
@@ -293,17 +312,20 @@ class ManyStreams(_Adapter):
     def _final(self, context: str) -> Iterable[ToClient]:
         if self._streams.pop(context, None) is not None:
             yield orjson.dumps({"isFinal": True, **self._names(context)}).decode()
+        if self._closing and not self._streams:
+            yield Hangup(CLOSE_NORMAL)
 
     def _send_failed(self, event: events.Failed) -> Iterable[ToClient]:
-        if event.fatal:
+        if event.fatal or isinstance(event.error, Unauthorized):
             yield from refuse(event.error)
             return
         problem: dict[str, Any] = {"error": event.error.message, "code": event.error.code}
-        if event.context is not None:
-            problem |= self._names(event.context)
-            stream = self._streams.get(event.context)
-            if stream is not None and not stream.started:
-                del self._streams[event.context]
+        context = event.context or self._reading
+        if context is not None:
+            problem |= self._names(context)
+            stream = self._streams.get(context)
+            if event.context is not None and stream is not None and not stream.started:
+                del self._streams[context]
         yield orjson.dumps(problem).decode()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
+import orjson
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from gateway.errors import ClientError, InvalidValue, ProtocolViolation
@@ -26,6 +27,19 @@ def read(model: type[M], message: str | bytes) -> M:
     Raises ProtocolViolation if it is no JSON object, InvalidValue if a field is wrong or missing.
     """
     return validate(TypeAdapter(model), message)  # type: ignore[no-any-return]
+
+
+def field_of(message: str | bytes, *names: str) -> str | None:
+    """The first of the fields that is a text, of a message that may be wrong otherwise.
+
+    An error must name the context that its message was about, whatever else is wrong with it.
+    """
+    try:
+        found = orjson.loads(message)
+    except ValueError:
+        return None
+    fields = found if isinstance(found, dict) else {}
+    return next((value for name in names if isinstance(value := fields.get(name), str)), None)
 
 
 def validate(adapter: TypeAdapter[Any], message: str | bytes, kinds: Iterable[str] = ()) -> Any:

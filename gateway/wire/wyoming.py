@@ -16,7 +16,7 @@ The fact sheet with versions: shared/protocols/wyoming.md.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,7 +73,10 @@ def read_header(line: bytes, limit: int) -> tuple[dict[str, Any], Lengths]:
 
 def join(header: Mapping[str, Any], data: bytes) -> bytes:
     """Header and data as one JSON message, as the adapter reads it."""
-    fields: dict[str, Any] = dict(header.get("data") or {})
+    inside = header.get("data") or {}
+    if not isinstance(inside, dict):
+        raise ProtocolViolation("the header's data is no JSON object")
+    fields: dict[str, Any] = dict(inside)
     if data:
         try:
             more = orjson.loads(data)
@@ -123,10 +126,13 @@ class WyomingAdapter:
         self._settings = settings
         self._voices = voices
         self._count = 0
-        self._streaming: str | None = None
-        self._stopped: set[str] = set()
-        """Contexts whose client waits for ``synthesize-stopped``."""
-        self._sounding: set[str] = set()
+        self._speaking: str | None = None
+        """The context at work.  Audio names none, so there is only one at a time."""
+        self._accepted = False
+        self._streamed = False
+        """Whether its text comes in chunks; its client then waits for ``synthesize-stopped``."""
+        self._stopped = False
+        self._sounding = False
 
     def open(self) -> Iterable[FromClient]:
         """A client begins by itself."""
@@ -141,31 +147,36 @@ class WyomingAdapter:
                 yield Reply(pack("info", describe(self._voices())))
             case "ping":
                 yield Reply(pack("pong", {} if data.text is None else {"text": data.text}))
-            case "synthesize" if self._streaming is None:
-                yield from self._begin(data)
-                yield from self._say(self._name, data.text)
-                yield events.End(self._name)
+            case "synthesize" if not self._takes_chunks:
+                if (name := (yield from self._begin(data, event.type))) is not None:
+                    yield events.Text(name, data.text or "")
+                    yield events.End(name)
             case "synthesize-start":
-                if self._streaming is not None:
-                    raise ProtocolViolation("synthesize-start: the one before has not stopped")
-                yield from self._begin(data)
-                self._streaming = self._name
-                self._stopped.add(self._name)
-            case "synthesize-chunk" if self._streaming is not None:
-                yield from self._say(self._streaming, data.text)
-            case "synthesize-stop" if self._streaming is not None:
-                yield events.End(self._streaming)
-                self._streaming = None
+                yield from self._begin(data, event.type, streamed=True)
+            case "synthesize-chunk" if self._takes_chunks and self._speaking is not None:
+                yield events.Text(self._speaking, data.text or "")
+            case "synthesize-stop" if self._takes_chunks and self._speaking is not None:
+                self._stopped = True
+                yield events.End(self._speaking)
 
     @property
-    def _name(self) -> str:
-        return f"synthesis-{self._count}"
+    def _takes_chunks(self) -> bool:
+        return self._speaking is not None and self._streamed and not self._stopped
 
-    def _begin(self, data: _Data) -> Iterable[FromClient]:
+    def _begin(
+        self, data: _Data, kind: str, *, streamed: bool = False
+    ) -> Generator[FromClient, None, str | None]:
+        """Open a context; returns its name, or nothing if the session refuses it."""
+        if self._speaking is not None:
+            raise ProtocolViolation(f"{kind}: wait until what was asked before has been spoken")
         self._count += 1
+        name = f"synthesis-{self._count}"
+        self._speaking = name
+        self._accepted = self._stopped = self._sounding = False
+        self._streamed = streamed
         voice = data.voice or _Voice()
         yield events.Start(
-            self._name,
+            name,
             voice=voice.name or None,
             language=voice.language or None,
             codec="pcm",
@@ -173,41 +184,36 @@ class WyomingAdapter:
             frame_duration_ms=20,
             lead_s=self._settings.wires.lead_s or math.inf,
         )
-
-    def _say(self, context: str, text: str | None) -> Iterable[FromClient]:
-        if text:
-            yield events.Text(context, text)
+        return self._speaking
 
     def send(self, event: events.ServerEvent) -> Iterable[ToClient]:
         """Events that tell of ``event``."""
         match event:
+            case events.Started():
+                self._accepted = True
             case events.Audio():
-                if event.context not in self._sounding:
-                    self._sounding.add(event.context)
-                    yield pack("audio-start", _sound(0))
+                yield from self._begin_sound()
                 yield pack("audio-chunk", _sound(event.timestamp_samples), b"".join(event.payloads))
             case events.Done():
-                yield from self._finish(event.context, event.duration_samples)
+                yield from self._begin_sound()
+                yield pack("audio-stop", {"timestamp": _milliseconds(event.duration_samples)})
+                yield from self._finish()
             case events.Failed():
                 problem = {"text": event.error.message, "code": event.error.code}
                 yield pack("error", problem)
-                if event.context is not None and event.context not in self._sounding:
-                    yield from self._give_up(event.context)
+                if event.context is not None and not self._accepted:
+                    yield from self._finish()
                 if event.fatal:
                     yield Hangup(event.error.close_code)
 
-    def _finish(self, context: str, duration_samples: int) -> Iterable[ToClient]:
-        if context not in self._sounding:
+    def _begin_sound(self) -> Iterable[ToClient]:
+        if not self._sounding:
+            self._sounding = True
             yield pack("audio-start", _sound(0))
-        self._sounding.discard(context)
-        yield pack("audio-stop", {"timestamp": _milliseconds(duration_samples)})
-        yield from self._give_up(context)
 
-    def _give_up(self, context: str) -> Iterable[ToClient]:
-        if self._streaming == context:
-            self._streaming = None
-        if context in self._stopped:
-            self._stopped.discard(context)
+    def _finish(self) -> Iterable[ToClient]:
+        self._speaking = None
+        if self._streamed:
             yield pack("synthesize-stopped")
 
     def end(self, code: int, reason: str) -> tuple[int, str]:

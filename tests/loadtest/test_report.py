@@ -4,8 +4,9 @@ from math import inf
 
 from loadtest.overhead import Overhead
 from loadtest.pacing import Load, Pacing, Side
-from loadtest.report import overhead_text, pacing_text, to_json
+from loadtest.report import overhead_text, pacing_text, to_json, wires_text
 from loadtest.statistics import Spread
+from loadtest.wires import Wire, Wires
 
 MACHINE = "2 x Some CPU"
 
@@ -128,3 +129,12 @@ def test_a_figure_beyond_what_is_known_is_null_in_json() -> None:
         ]
         is None
     )
+
+
+def test_wires_that_are_too_late_are_named() -> None:
+    fast = Wire("voice.v1", _spread(0.003, 0.009), 0.0)
+    slow = Wire("Other", _spread(0.006, 0.02), 0.003)
+    text = wires_text(Wires(100, (fast, slow), 0.01), MACHINE)
+    assert "goal: at most 2.00 ms later: MISSED Other" in text
+    goals = json.loads(to_json(Wires(100, (fast, slow), 0.01), MACHINE))["goals_met"]
+    assert goals == {"voice.v1": True, "Other": False}

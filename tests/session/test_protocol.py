@@ -1,3 +1,5 @@
+from math import inf
+
 import pytest
 
 from gateway.errors import EngineCrashed
@@ -377,3 +379,24 @@ def test_the_trace_tells_the_story() -> None:
     ]
     states = [r.fields["state"] for r in hand.session.trace if r.event == "audio_state"]
     assert states == ["prebuffering", "speaking", "draining", "silent", "done"]
+
+
+def test_a_context_whose_audio_was_all_sent_makes_room_for_another() -> None:
+    hand = Hand(make_settings(limits={"contexts_max": 2}))
+    for name in "ab":
+        hand.client(events.Start(name, lead_s=inf), 1.0)
+    hand.client(events.End("a"), 1.0)  # nothing to say, so all was sent
+    hand.client(events.Text("b", "It still speaks. "), 1.0)
+    hand.client(events.Start("c"), 1.0)
+    assert hand.take(events.Failed) == []
+    assert {each.context for each in hand.session.contexts} == {"b", "c"}
+
+
+def test_a_sign_of_life_keeps_a_session_open() -> None:
+    hand = Hand(make_settings(limits={"start_timeout_s": 30}))
+    hand.session.receive_sign_of_life(20.0)
+    assert hand.session.next_timer(20.0) == 50.0
+    hand.session.handle_timer(49.0)
+    assert hand.session.outputs() == []
+    hand.session.handle_timer(50.0)
+    assert any(isinstance(each, events.EndSession) for each in hand.session.outputs())

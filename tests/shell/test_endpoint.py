@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from gateway.app import create_app
-from gateway.errors import SetupError
+from gateway.errors import SetupError, SynthesisError
 from gateway.settings import Settings
 from tests.engine.scripted import ScriptedEngine
 from tests.shell.asgi import Client, running
@@ -157,3 +157,39 @@ async def test_without_any_voice_the_gateway_says_what_is_wrong() -> None:
         assert (readiness.status_code, readiness.json()["status"]) == (503, "failed")
         error, code = await refusal(Client(app))
         assert (error["code"], code) == ("unavailable", 1013)
+
+
+async def test_an_idle_time_of_its_own_needs_a_key() -> None:
+    path = {"path": "/v1/text-to-speech/v/stream-input", "subprotocols": []}
+    async with running(LOCKED) as (app, gateway):
+        keyless = Client(app, **path, query_string=b"inactivity_timeout=180")
+        await keyless.hear()
+        known = Client(app, **path, query_string=b"inactivity_timeout=180&authorization=k")
+        await known.hear()
+        await asyncio.sleep(0)
+        now = asyncio.get_running_loop().time()
+        one, other = gateway.registry.members
+        limits_s = [round(each.session.next_timer(now) - now) for each in (one, other)]  # type: ignore[attr-defined]
+        assert limits_s == [LOCKED.limits.start_timeout_s, 180]
+        await keyless.end()
+        await known.end()
+
+
+async def test_an_adapter_may_hang_up_while_more_is_to_be_said() -> None:
+    engine = ScriptedEngine(plans_ahead=False, lanes=2)
+
+    def fail(text: str) -> None:
+        if "One" in text:
+            raise SynthesisError("no sound came")
+
+    engine.on_text = fail
+    async with running(engine=engine) as (app, gateway):
+        path = "/v1/text-to-speech/v/stream-input"
+        client = Client(app, path=path, query_string=b"auto_mode=true", subprotocols=[])
+        await client.hear()
+        client.say(text="One is said. And then there is another sentence. ", flush=True)
+        client.say(text="")
+        assert (await client.hear())["error"] == "synthesis_failed"
+        assert await client.hear() == 1008
+        await client.end()
+        assert len(gateway.registry) == 0
