@@ -2,6 +2,8 @@
 
     python -m loadtest overhead    what the gateway adds to the engine's time to first audio
     python -m loadtest pacing      many sessions on one process, against a bare sender
+    python -m loadtest compare     did B get worse than A: runs in turn, an interval, a verdict
+    python -m loadtest peer        another server beside ours: first audio, gaps, capacity
 
     loadtest process ──► gateway process ──► espeak workers        (measured)
         │         └────► reference process                         (bare engine, or bare sender)

@@ -7,13 +7,19 @@ ran, whether or not the goals were met; 1 that it could not run.
 from __future__ import annotations
 
 import os
-import platform
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+
+from loadtest import compare_commands, peer_commands
+
+if TYPE_CHECKING:
+    from loadtest.overhead import Overhead
+    from loadtest.pacing import Pacing
 
 app = typer.Typer(
     help="Benchmarks of the gateway, each with its reference measured in the same run.",
@@ -25,6 +31,7 @@ app = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object (seconds, ratios).")]
 Seed = Annotated[int, typer.Option(help="Another seed speaks other texts.", min=1)]
+Save = Annotated[Path | None, typer.Option(help="Write a run file, for `compare`.")]
 
 
 @app.command("overhead")
@@ -35,6 +42,7 @@ def overhead_command(
     ] = 200,
     seed: Seed = 1,
     as_json: Json = False,
+    save: Save = None,
 ) -> None:
     """Time from the first full clause to the first Opus packet, less the engine's own.
 
@@ -53,6 +61,7 @@ def overhead_command(
 
     result = overhead.measure(turns, seed * 1_000_000, _progress)
     machine = _machine()
+    _save(result, save)
     typer.echo(
         report.to_json(result, machine) if as_json else report.overhead_text(result, machine)
     )
@@ -103,6 +112,7 @@ def pacing_command(
     ] = 0.0,
     seed: Seed = 1,
     as_json: Json = False,
+    save: Save = None,
 ) -> None:
     """Lateness and CPU time of many playing sessions, against a bare websockets sender.
 
@@ -126,17 +136,29 @@ def pacing_command(
     load = pacing.Load(sessions, seconds, rounds, message_ms, codec, reports_per_s, seed)
     result = pacing.measure(load, _progress)
     machine = _machine()
+    _save(result, save)
     typer.echo(report.to_json(result, machine) if as_json else report.pacing_text(result, machine))
 
 
+compare_commands.register(app)
+peer_commands.register(app)
+
+
 def _machine() -> str:
-    from loadtest.cpu import cpu_model
+    from loadtest.cpu import machine_kind
 
     load = " ".join(f"{value:.1f}" for value in os.getloadavg())
-    return (
-        f"{os.cpu_count()} x {cpu_model()} {platform.machine()}, "
-        f"Python {platform.python_version()}, load average {load}"
-    )
+    return f"{machine_kind()}, load average {load}"
+
+
+def _save(result: Overhead | Pacing, path: Path | None) -> None:
+    if path is None:
+        return
+    from loadtest.cpu import machine_kind
+    from loadtest.figures import figures_of
+    from loadtest.runfile import Runs, to_json
+
+    path.write_bytes(to_json(Runs(machine_kind(), (figures_of(result),))))
 
 
 def _progress(text: str) -> None:

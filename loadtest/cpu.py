@@ -10,6 +10,7 @@ The kernel counts in ticks, 10 ms as a rule: over a window of 20 s that is exact
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,6 +102,13 @@ class ForeignCpu:
 
     def _read(self) -> float:
         return read_machine() - read_process(os.getpid()).total_s
+
+
+def machine_kind() -> str:
+    """What another machine must have in common with this one to be called the same kind."""
+    return (
+        f"{os.cpu_count()} x {cpu_model()} {platform.machine()}, Python {platform.python_version()}"
+    )
 
 
 def cpu_model() -> str:

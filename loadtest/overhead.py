@@ -71,7 +71,7 @@ def measure(turns: int, seed: int, progress: Progress) -> Overhead:
     """Run the benchmark: about 0.15 s a turn.  Raises ChildProcessError if a process fails."""
     with helper(bare_engine.serve) as engine, gateway() as server:
         engine.receive(_TIMEOUT_S)
-        with _client(server) as client:
+        with open_client(server.port) as client:
             known = [opening(seed - 1 - number) for number in range(_CACHED_TEXTS)]
             for text in known:
                 client.speak_whole(text)
@@ -107,7 +107,7 @@ def _cache_hits(server: Gateway) -> int:
 
 
 def _pair(
-    client: _Client, engine: Helper, text: Opening, *, gateway_first: bool
+    client: Client, engine: Helper, text: Opening, *, gateway_first: bool
 ) -> tuple[float, float]:
     """The gateway's time and the bare engine's, for the same text."""
     if gateway_first:
@@ -126,27 +126,31 @@ def _engine_s(engine: Helper, chunk: TextChunk) -> float:
 
 
 @contextmanager
-def _client(server: Gateway) -> Iterator[_Client]:
-    connection, received = websocket.connect(HOST, server.port, "/v1/speak", "voice.v1", _TIMEOUT_S)
+def open_client(port: int) -> Iterator[Client]:
+    """A session on the gateway that listens on ``port`` of this machine."""
+    connection, received = websocket.connect(HOST, port, "/v1/speak", "voice.v1", _TIMEOUT_S)
     with connection:
-        client = _Client(connection, received)
+        client = Client(connection, received)
         client.wait_for("ready")
         yield client
 
 
-class _Client:
+class Client:
     """A client on a blocking socket, so that nothing but the kernel stands behind its times."""
 
     def __init__(self, connection: socket.socket, received: bytes) -> None:
         self._connection = connection
         self._frames = self._receive_frames(websocket.FrameReader(received))
 
-    def time_to_first_audio_s(self, text: Opening) -> float:
-        """Seconds from sending the end of the first clause to the first audio of its chunk."""
+    def time_to_first_audio_s(self, text: Opening, pause_s: float = _PAUSE_S) -> float:
+        """Seconds from sending the end of the first clause to the first audio of its chunk.
+
+        ``pause_s`` lies between the message before and that one.
+        """
         self._send("start")
         self.wait_for("started")
         self._send("text", text=text.before)
-        time.sleep(_PAUSE_S)
+        time.sleep(pause_s)
         begin = time.perf_counter()
         self._send("text", text=text.completing)
         spoken = self._wait_for_audio()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -72,8 +73,16 @@ def gateway(settings: Sequence[str] = ()) -> Iterator[Gateway]:
             _wait_until_ready(running)
             yield running
         finally:
-            _end(process)
+            end(process)
             reader.join(_END_TIMEOUT_S)
+
+
+def free_port() -> int:
+    """A port that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _environment() -> dict[str, str]:
@@ -108,7 +117,7 @@ def _is_ready(port: int) -> bool:
         return False
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def end(process: subprocess.Popen[str]) -> None:
     """Ask it to drain, and again to end at once, then insist."""
     for end in (process.terminate, process.terminate, process.kill):
         if process.poll() is not None:

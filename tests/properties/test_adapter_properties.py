@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 
 from gateway.app import Gateway
-from gateway.session.connection import Connection
+from gateway.session.conversation import Conversation
 from gateway.session.stream import StreamSocket
 from gateway.wire.wyoming import pack
 from tests.properties.wires import WIRES, WYOMING, WYOMING_SPOILT
@@ -84,7 +84,7 @@ class Neighbour:
         await self._client.end()
 
 
-def check_nothing_stays(world: World, connections: set[Connection]) -> None:
+def check_nothing_stays(world: World, connections: set[Conversation]) -> None:
     assert world.mistakes == [], world.mistakes[-1].getMessage()
     assert len(world.gateway.registry) == 1
     for connection in connections:
@@ -92,9 +92,9 @@ def check_nothing_stays(world: World, connections: set[Connection]) -> None:
         assert connection.runner._tracks == {}
 
 
-def others(world: World, before: tuple[Any, ...]) -> set[Connection]:
+def others(world: World, before: tuple[Any, ...]) -> set[Conversation]:
     found = set(world.gateway.registry.members) - set(before)
-    assert all(isinstance(each, Connection) for each in found)
+    assert all(isinstance(each, Conversation) for each in found)
     return found  # type: ignore[return-value]
 
 
