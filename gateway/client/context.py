@@ -229,7 +229,7 @@ class Context:
 
     async def report(self, report: PlayoutReport) -> None:
         """Tell the gateway what the listener has heard (for a loudspeaker of your own)."""
-        await self._session.send(build_message("report", context=self.id, **asdict(report)))
+        await self._session.send(self._report_message(report))
 
     # ── the session's side ─────────────────────────────────────────────────────────────────────
 
@@ -304,7 +304,11 @@ class Context:
         if report == self._last_report:
             return None
         self._last_report = report
-        return build_message("report", context=self.id, **asdict(report))
+        return self._report_message(report)
+
+    def _report_message(self, report: PlayoutReport) -> str:
+        number = self.started.context_number
+        return build_message("report", context=self.id, context_number=number, **asdict(report))
 
 
 def heard_at(words: Iterable[Word], played_samples: int) -> Heard:

@@ -168,8 +168,10 @@ class Utterance:
         self._advance(now)
 
     def receive_report(self, report: Report, now: float) -> None:
-        """Correct the playout model; reports of an older generation are ignored."""
-        if report.generation is not None and report.generation != self.generation:
+        """Correct the playout model; ignore what is about an older generation or namesake."""
+        if report.generation not in (None, self.generation):
+            return
+        if report.context_number not in (None, self.speech.context_number):
             return
         self._steering.receive_report(report, self.context, now)
         self._pacer.set_target(self._lead_target_s)
