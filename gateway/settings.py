@@ -168,13 +168,16 @@ class PacingSettings(Section):
         0.12, ge=0.02, le=10, description="Audio that a client's buffer should hold at least."
     )
     lead_start_s: float = Field(
-        0.6, ge=0.02, le=10, description="…before anything is known of its network."
+        0.35, ge=0.02, le=10, description="…before its network was seen to be quiet."
     )
     lead_max_s: float = Field(
         2.0, ge=0.02, le=10, description="…on the worst network; a cancel throws it away."
     )
     lead_memory_s: float = Field(
-        60.0, gt=0, le=3600, description="Time over which lateness is averaged to find the lead."
+        300.0, gt=0, le=3600, description="How long a stall is remembered, of time with reports."
+    )
+    lead_quiet_after_s: float = Field(
+        60.0, gt=0, le=3600, description="Without any lateness for so long, a network is quiet."
     )
     prebuffer_s: float = Field(
         0.04, ge=0, le=2, description="Audio a client is told to gather before it starts."

@@ -215,10 +215,10 @@ class Session:
         self.raise_if_over()
         await self._link.send(message)
 
-    async def report(self, context: str, report: PlayoutReport) -> None:
-        """Tell what the listener of ``context`` has heard; during a cut nothing, as it ages."""
+    async def report(self, started: Started, report: PlayoutReport) -> None:
+        """Tell what the listener of a context has heard; during a cut nothing, as it ages."""
         if not self._link.cut:
-            await self.send(build_report(context, report, self._receipt()))
+            await self.send(build_report(started, report, self._receipt()))
 
     def _receipt(self) -> int | None:
         """What to acknowledge with a message that is sent now."""
@@ -406,7 +406,7 @@ class Session:
             for context in tuple(self._contexts.values()):
                 report = context.due_report(now)
                 if report is not None:
-                    await self.report(context.id, report)
+                    await self.report(context.started, report)
             overdue = now - self._acknowledged_at >= _ACK_INTERVAL_S
             if self._link.resumable and self._news and overdue:
                 await self.send(build_message("ack", received=self._receipt()))

@@ -250,7 +250,7 @@ class Context:
 
     async def report(self, report: PlayoutReport) -> None:
         """Tell the gateway what the listener has heard (for a loudspeaker of your own)."""
-        await self._session.report(self.id, report)
+        await self._session.report(self.started, report)
 
     # ── the session's side ─────────────────────────────────────────────────────────────────────
 

@@ -314,9 +314,15 @@ def build_message(kind: str, **fields: object) -> str:
         raise InvalidValue(f"{kind!r} can't be sent as JSON: {error}") from error
 
 
-def build_report(context: str, report: PlayoutReport, received: int | None) -> str:
-    """A receiver report that acknowledges ``received`` messages, or none."""
-    return build_message("report", context=context, **asdict(report), received=received)
+def build_report(started: Started, report: PlayoutReport, received: int | None) -> str:
+    """A receiver report of a context that acknowledges ``received`` messages, or none."""
+    return build_message(
+        "report",
+        context=started.context,
+        context_number=started.context_number,
+        **asdict(report),
+        received=received,
+    )
 
 
 class SessionReplaced(ConnectionError):

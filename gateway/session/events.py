@@ -84,7 +84,8 @@ class Report:
     """A receiver report (the idea of RTCP's, RFC 3550 section 6.4).
 
     ``played_samples`` were handed to the device, which holds ``output_latency_samples`` of them
-    still; ``depth_samples`` wait before it.
+    still; ``depth_samples`` wait before it.  ``context_number`` tells a context from an earlier one
+    of the same name.
     """
 
     context: str
@@ -95,6 +96,7 @@ class Report:
     sequence_number: int | None = None
     jitter_samples: int | None = None
     output_latency_samples: int | None = None
+    context_number: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

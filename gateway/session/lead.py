@@ -1,54 +1,66 @@
 """How much audio the listener's buffer should hold: as little as the network allows.  Pure.
 
-Reports tell how much later than by the fastest way something came (playout.py, receiver.py).  Of
-each ``BLOCK_S`` seconds in which reports came, the worst lateness counts:
+Reports tell how much later than by the fastest way something came (playout.py, receiver.py):
 
-    worst  ← worst  + (w - worst) / n               w: the block's worst; n: blocks so far
-    spread ← spread + (2·max(0, w - worst) - spread) / n
-    target = step + max(worst + SPREAD_GAIN · spread, this block's w and the last's)
-                                                    within lead_min_s … lead_max_s
-    after an underrun of g seconds:  target = max(1.5 · target, target + g)
+    target = step + usual + need                    within lead_min_s … lead_max_s
+    need  ≥  the worst lateness of the last lead_memory_s
+    need  ≥  lead_start_s - step, and six round trips     unless nothing came _LIVELY_S late
+                                                          for lead_quiet_after_s
+    lateness that exceeds the need, or an underrun: need ≥ GROWTH · (what was needed)
 
-``step`` is the length of a message, by which the lead swings below the target.  ``n`` starts at
-``PRIOR_BLOCKS``, as if such blocks had been seen as make the target ``lead_start_s``, and stops at
-``lead_memory_s``: a running mean at first, an exponential one later.
+    need    ┌──────── lead_memory_s ────────╲
+            │                                ╲__      quick to grow, slow to shrink
+    ────────┘ stall                             ╲____
 
-Why so.  WebRTC's NetEq takes a high quantile of a histogram of delays.  That needs many samples:
-the stall that is passed once in thousands of messages can't be observed in the life of a session,
-it has to be inferred.  The worst of a block is what extreme value theory extrapolates from (Gumbel,
-1958): its far quantile lies at location + k · scale, and mean and mean deviation, kept as TCP keeps
-those of its round trip (Jacobson, 1988; RFC 6298), stand for both.  Only deviations upwards count
-(doubled, as half of them are), so that a network calmer than expected doesn't look like a lively
-one.  One bad block is enough to raise the target, and at once (quick to grow); only time that was
-seen to be quiet lowers it (slow to shrink): seconds without reports prove nothing, so a client that
-never reports stays at ``lead_start_s``.  An underrun says that the need is larger than was thought,
-but not by how much, so it multiplies.
+``step`` is the length of a message, by which the lead swings below the target.  ``usual`` is what
+varies from message to message all the time, as with a device that takes much at a time: the mean
+change of the transit time.  It adds to a stall, as it goes on while one ends.
+
+Why so.  While a path stalls nothing arrives, so what is held when a stall begins must outlast it.
+A quantile of delays (WebRTC's NetEq) or mean and deviation (Jacobson, 1988) describe many samples;
+the stall that one message in a thousand meets is seen a few times in the life of a session, and
+its like comes again: so the greatest of late is what counts.  One that is longer than all before
+says that the need is larger than was thought, but not by how much, so it multiplies.  Before
+anything was seen, the stalls of an ordinary Wi-Fi are expected (docs/simulation.md has a
+measurement), or on a long way those of TCP, whose timers follow the round trip.  What tells a wire
+from a Wi-Fi in a good minute is that nothing at all comes late.
+
+Time is the time in which reports came: seconds without any prove nothing, so a client that never
+reports stays at ``lead_start_s``.
 
 The lead costs no latency, as playout begins with the prebuffer; it costs audio that a cancel throws
 away.
 
 The engine's slack is another matter.  Audio that comes late from the engine is not there to be
 sent, whatever the target; what helps is to ask for it earlier.  So short slack raises
-``request_ahead_s``, and quiet blocks let it fall back.
+``request_ahead_s``, and time lets it fall back.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 
 from gateway.settings import PacingSettings
 
-BLOCK_S = 2.0
-SPREAD_GAIN = 10.0
-"""Measured on exponential stalls of 80 ms every 8 s (docs/pacing.md)."""
-PRIOR_BLOCKS = 8.0
-_UNDERRUN_FACTOR = 1.5
+GROWTH = 1.5
+_LIVELY_S = 0.03
+"""A path on which anything comes so late is no quiet one; jitter on a wire is some milliseconds."""
+_GRAIN_S = 0.01
+"""Latenesses are rounded up to this, which bounds how many have to be remembered."""
+_SHRINKS_OVER_S = 20.0
+"""Time constant with which the target follows a need that became less."""
+_ROUND_TRIPS = 6.0
+"""A segment that is lost twice at the end of a burst comes after some six: a probe after two (RFC
+8985), then the timer of as much, doubled (RFC 6298)."""
 _SEEN_MAX_S = 1.0
 """Two reports show what lies between them, if no more than this does."""
 _SLACK_MIN_S = 0.25
 """A window that comes with less to spare shows that it was asked for too late…"""
 _SLACK_GAIN = 2.0
-"""…by this many times what was missing."""
+"""…by this many times what was missing…"""
+_SLACK_FORGOTTEN_S = 60.0
+"""…and is forgotten with this time constant."""
 
 
 class Lead:
@@ -57,57 +69,87 @@ class Lead:
     __slots__ = (
         "_ahead_max_s",
         "_ahead_min_s",
-        "_block_before_s",
-        "_block_s",
-        "_block_worst_s",
-        "_blocks",
-        "_blocks_max",
+        "_expected_s",
+        "_level_s",
+        "_lively_at",
         "_max_s",
+        "_memory_s",
         "_min_s",
-        "_seen_at",
+        "_quiet_after_s",
+        "_reported_at",
+        "_seen_s",
         "_step_s",
+        "_usual_s",
+        "_worst",
+        "need_s",
         "request_ahead_s",
-        "spread_s",
-        "target_s",
-        "worst_s",
     )
 
     def __init__(self, pacing: PacingSettings, queued_audio_s_max: float = math.inf) -> None:
         self._min_s = pacing.lead_min_s
         self._max_s = pacing.lead_max_s
+        self._memory_s = pacing.lead_memory_s
+        self._quiet_after_s = pacing.lead_quiet_after_s
         self._step_s = pacing.message_duration_max_ms / 1000
-        self._blocks = PRIOR_BLOCKS
-        self._blocks_max = max(PRIOR_BLOCKS, pacing.lead_memory_s / BLOCK_S)
-        self._seen_at: float | None = None
-        self._block_s = self._block_worst_s = self._block_before_s = 0.0
-        self.target_s = self._within(pacing.lead_start_s)
-        """Seconds that the listener should hold after a message was sent."""
-        self.worst_s = max(0.0, self.target_s - self._step_s) / (1 + SPREAD_GAIN)
-        """Mean of the blocks' worst lateness, in seconds."""
-        self.spread_s = self.worst_s
-        """Mean deviation from it."""
+        self._expected_s = max(0.0, pacing.lead_start_s - self._step_s)
+        self._reported_at: float | None = None
+        self._seen_s = self._lively_at = 0.0
+        # (when it was seen, lateness): the worst first, and after each the worst that came later.
+        self._worst: deque[tuple[float, float]] = deque()
+        self._usual_s = 0.0
+        self._level_s = self.need_s = self._expected_s
+        """What the listener should hold when a stall begins, in seconds, besides the usual."""
         self._ahead_max_s = queued_audio_s_max
         self._ahead_min_s = min(pacing.request_ahead_s, queued_audio_s_max)
         self.request_ahead_s = self._ahead_min_s
         """The next chunk is asked for when the listener and our queue hold less than this."""
 
-    def receive_lateness(self, late_s: float, now: float) -> None:
-        """A report came: something was ``late_s`` >= 0 later than by the fastest way."""
-        seen_s = 0.0 if self._seen_at is None else min(now - self._seen_at, _SEEN_MAX_S)
-        self._seen_at = now
-        self._block_s += seen_s
-        self._block_worst_s = max(self._block_worst_s, min(late_s, self._max_s))
-        if self._block_s >= BLOCK_S:
-            self._close_block()
-        likely_s = self.worst_s + SPREAD_GAIN * self.spread_s
-        seen_s = max(self._block_worst_s, self._block_before_s)
-        self.target_s = self._within(self._step_s + max(likely_s, seen_s))
+    @property
+    def target_s(self) -> float:
+        """Seconds that the listener should hold after a message was sent."""
+        return max(self._min_s, min(self._max_s, self._step_s + self._usual_s + self.need_s))
+
+    @property
+    def stalls_remembered(self) -> int:
+        """How many latenesses may still count; at most ``lead_max_s`` in steps of 10 ms."""
+        return len(self._worst)
+
+    def receive_lateness(
+        self,
+        late_s: float,
+        now: float,
+        *,
+        usual_s: float | None = None,
+        round_trip_s: float | None = None,
+    ) -> None:
+        """A report came: something was ``late_s`` >= 0 later than by the fastest way.
+
+        ``usual_s`` is the mean change of the transit time from message to message; None: unknown,
+        and so is how much of ``round_trip_s`` is the device's and not the way's.
+        """
+        seen_s = 0.0 if self._reported_at is None else min(now - self._reported_at, _SEEN_MAX_S)
+        self._reported_at = now
+        self._seen_s += seen_s
+        self._usual_s = usual_s or 0.0
+        self._remember(late_s if late_s <= self.need_s else GROWTH * late_s)
+        worst_s = self._worst_s()
+        surplus_s = max(0.0, self._level_s - worst_s)
+        self._level_s = worst_s + surplus_s * math.exp(-seen_s / _SHRINKS_OVER_S)
+        self.need_s = self._level_s
+        if self._seen_s - self._lively_at < self._quiet_after_s:
+            self._level_s = max(self._level_s, self._expected_s)
+            self.need_s = self._level_s
+            if usual_s is not None and round_trip_s is not None:
+                way_s = round_trip_s - 2 * usual_s
+                self.need_s = max(self.need_s, _ROUND_TRIPS * way_s)
+        ahead_s = self.request_ahead_s - self._ahead_min_s
+        self.request_ahead_s = self._ahead_min_s + ahead_s * math.exp(-seen_s / _SLACK_FORGOTTEN_S)
 
     def receive_underrun(self, gap_s: float) -> None:
-        """The network left the listener in silence for ``gap_s``."""
-        wanted_s = self._within(max(self.target_s * _UNDERRUN_FACTOR, self.target_s + gap_s))
-        self.spread_s += (wanted_s - self.target_s) / SPREAD_GAIN
-        self.target_s = wanted_s
+        """The network left the listener in silence for ``gap_s``, in spite of what it held."""
+        self._remember(GROWTH * (self.need_s + gap_s))
+        self._level_s = max(self._level_s, self._worst_s())
+        self.need_s = max(self.need_s, self._level_s)
 
     def receive_slack(self, slack_s: float) -> None:
         """Audio came from the engine ``slack_s`` before it was needed; negative: too late."""
@@ -115,16 +157,16 @@ class Lead:
             wanted_s = self._ahead_min_s + _SLACK_GAIN * (_SLACK_MIN_S - slack_s)
             self.request_ahead_s = min(self._ahead_max_s, max(self.request_ahead_s, wanted_s))
 
-    def _close_block(self) -> None:
-        weight = 1 / (self._blocks + 1)
-        self._blocks = min(self._blocks + 1, self._blocks_max)
-        above_s = max(0.0, self._block_worst_s - self.worst_s)
-        self.spread_s += (2 * above_s - self.spread_s) * weight
-        self.worst_s += (self._block_worst_s - self.worst_s) * weight
-        self._block_before_s = self._block_worst_s
-        self._block_s = self._block_worst_s = 0.0
-        surplus_s = self.request_ahead_s - self._ahead_min_s
-        self.request_ahead_s = self._ahead_min_s + surplus_s * (1 - weight)
+    def _remember(self, late_s: float) -> None:
+        if late_s < _LIVELY_S:
+            return
+        self._lively_at = self._seen_s
+        late_s = _GRAIN_S * math.ceil(min(late_s, self._max_s) / _GRAIN_S - 1e-9)
+        while self._worst and self._worst[-1][1] <= late_s:
+            self._worst.pop()
+        self._worst.append((self._seen_s, late_s))
 
-    def _within(self, target_s: float) -> float:
-        return max(self._min_s, min(self._max_s, target_s))
+    def _worst_s(self) -> float:
+        while self._worst and self._worst[0][0] <= self._seen_s - self._memory_s:
+            self._worst.popleft()
+        return self._worst[0][1] if self._worst else 0.0

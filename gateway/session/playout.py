@@ -82,7 +82,7 @@ class Playout:
         self._listener = listener
         self._rate = listener.rate
         self._filter = ClockFilter(listener)
-        self._log = SentLog()
+        self._log = SentLog(listener)
         self._anchor_s: float | None = None
         self._anchor_samples = 0
         # The listener's own position, as a message says that arrives now.

@@ -49,6 +49,10 @@ _BEHIND_MAX_S = 0.3
 """A report that lies so far behind the line is no late report, but a listener that had paused."""
 _BLOCK_S = 2.0
 _CHORD_MIN_S = 8.0
+_JITTER_SETTLED = 32
+"""Messages after which the listener's average of its interarrival jitter means something."""
+_USUAL_OVER = 64
+"""Messages over which the usual jitter rises."""
 _CHORD_TRUSTED_S = 60.0
 
 
@@ -62,6 +66,7 @@ class Listener:
         "drift",
         "output_latency_samples",
         "round_trip_s",
+        "usual_jitter_s",
     )
 
     def __init__(self) -> None:
@@ -71,6 +76,8 @@ class Listener:
         """How much faster than ours its clock runs, as a fraction."""
         self.output_latency_samples = 0
         """What its device holds: handed over, not yet heard."""
+        self.usual_jitter_s: float | None = None
+        """Its interarrival jitter when nothing stalls; None before it can be told."""
         self._least_s = self._least_before_s = math.inf
         self._turn_at = -math.inf
 
@@ -91,6 +98,15 @@ class Listener:
         """Over ``span_s`` of unbroken playout its clock gained ``slope``."""
         bounded = max(-DRIFT_MAX, min(DRIFT_MAX, slope))
         self.drift += min(1.0, span_s / _CHORD_TRUSTED_S) * (bounded - self.drift)
+
+    def receive_jitter(self, jitter_s: float, messages: int) -> None:
+        """Its interarrival jitter after so many more ``messages``: a stall raises it for a while,
+        so the usual one falls at once and rises slowly."""
+        before_s = self.usual_jitter_s
+        if before_s is None:
+            before_s = jitter_s
+        risen_s = (jitter_s - before_s) * min(1.0, messages / _USUAL_OVER)
+        self.usual_jitter_s = min(jitter_s, before_s + risen_s)
 
     def receive_output_latency(self, samples: int) -> None:
         """The device holds so much; what no device holds is bounded."""
@@ -165,14 +181,16 @@ class _Sent:
 class SentLog:
     """When each message left, until a report says that it arrived."""
 
-    __slots__ = ("_acknowledged", "_jitter_samples", "_log")
+    __slots__ = ("_acknowledged", "_arrived", "_jitter_samples", "_listener", "_log")
 
     KEPT = 256
     """Of a client that never reports; others acknowledge within seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
         self._log: deque[_Sent] = deque(maxlen=self.KEPT)
         self._acknowledged: _Sent | None = None
+        self._arrived = 0
         self._jitter_samples: int | None = None
 
     def add(self, number: int, end_samples: int, now: float) -> None:
@@ -197,8 +215,10 @@ class SentLog:
 
             J_i = J_(i-1) + (|D_i| - J_(i-1)) / 16    ⟹    Σ|D| ≥ 16 · (J_n - J_0 · (15/16)ⁿ)
 
-        Less the changes that we made ourselves, as our spacing of messages is known, and halved, as
-        a stall changes the transit time twice: when it begins and when it ends.
+        Less the changes that we made ourselves, as our spacing of messages is known, and those
+        which are usual: a device that takes 100 ms at a time adds some 50 ms to each |D|, and all
+        of them together are no stall.  Halved, as a stall changes the transit time twice: when it
+        begins and when it ends.
         """
         newest, count, ours_s = None, 0, 0.0
         before = self._acknowledged
@@ -210,8 +230,12 @@ class SentLog:
             before = newest
             count += 1
         self._acknowledged = before
+        self._arrived += count
         jitter_before, self._jitter_samples = self._jitter_samples, jitter_samples
         if newest is None or jitter_samples is None or jitter_before is None:
             return (newest.at if newest else None), 0.0
         moved_s = seconds(16 * jitter_samples) - seconds(16 * jitter_before) * (15 / 16) ** count
-        return newest.at, max(0.0, moved_s - ours_s) / 2
+        usual_s = count * (self._listener.usual_jitter_s or 0.0)
+        if self._arrived >= _JITTER_SETTLED:
+            self._listener.receive_jitter(seconds(jitter_samples), count)
+        return newest.at, max(0.0, moved_s - ours_s - usual_s) / 2

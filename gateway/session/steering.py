@@ -61,7 +61,12 @@ class Steering:
             if starved and not self._ran_dry:
                 lead.receive_underrun(observed.gap_s)
             self._ran_dry = self._ran_dry and not starved
-            lead.receive_lateness(observed.late_s, now)
+            lead.receive_lateness(
+                observed.late_s,
+                now,
+                usual_s=listener.usual_jitter_s,
+                round_trip_s=listener.round_trip_s,
+            )
         self._around.trace.add(
             now,
             Event.REPORT,

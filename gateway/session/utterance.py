@@ -170,8 +170,10 @@ class Utterance:
         self._advance(now)
 
     def receive_report(self, report: Report, now: float) -> None:
-        """Correct the playout model; reports of an older generation are ignored."""
-        if report.generation is not None and report.generation != self.generation:
+        """Correct the playout model; ignore what is about an older generation or namesake."""
+        if report.generation not in (None, self.generation):
+            return
+        if report.context_number not in (None, self.speech.context_number):
             return
         self._steering.receive_report(report, self.context, now)
         self._pacer.set_target(self._lead_target_s)
@@ -203,12 +205,8 @@ class Utterance:
         self.generation += 1
         self._begin_generation(self._steering.underruns)
         self._emit(Cancelled(self.context, self.generation, heard, stays_open))
-        self._note(
-            now,
-            Event.CANCELLED,
-            text_offset=heard.text_offset,
-            fade_ms=event.fade_ms,
-        )
+        offset = heard.text_offset
+        self._note(now, Event.CANCELLED, text_offset=offset, fade_ms=event.fade_ms)
         self._fire_audio(AudioInput.RESTART if stays_open else AudioInput.ENDED, now)
 
     def _heard_now(self, played_samples: int | None, now: float) -> Heard:

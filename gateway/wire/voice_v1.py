@@ -139,6 +139,7 @@ class _Report(_InContext):
     sequence_number: int | None = Field(None, ge=0)
     jitter_samples: int | None = Field(None, ge=0, le=_SAMPLES_MAX)
     output_latency_samples: int | None = Field(None, ge=0, le=_SAMPLES_MAX)
+    context_number: int | None = Field(None, ge=0, le=0xFFFF)
     received: int | None = Field(None, ge=0, le=_MESSAGES_MAX)
 
 

@@ -379,6 +379,7 @@ async def speak_with_every_option(client: Witness) -> None:
         jitter_samples=3,
         output_latency_samples=1200,
         received=1,
+        context_number=1,
     )
     client.say(type="end", context="a")
     await client.hear_until("done")

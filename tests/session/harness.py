@@ -15,7 +15,12 @@ E = TypeVar("E")
 FRAME = 960
 
 
+LEAD_S = 0.6
+"""With which sessions of these tests start: their literal times follow from it."""
+
+
 def make_settings(**sections: dict[str, object]) -> Settings:
+    sections["pacing"] = {"lead_start_s": LEAD_S} | sections.get("pacing", {})
     return Settings(**sections)  # type: ignore[arg-type]
 
 
@@ -23,7 +28,7 @@ class Hand:
     """Drives one session; every call drains the outputs into ``log``."""
 
     def __init__(self, settings: Settings | None = None) -> None:
-        self.settings = settings or Settings()
+        self.settings = settings or make_settings()
         capabilities = Capabilities(
             resolve_voice=lambda voice, language: Resolved(voice or "v", language or "en-us"),
             check_codec=lambda codec: 312 if codec.name == "opus" else 0,

@@ -126,3 +126,16 @@ def test_what_was_learned_of_the_network_outlives_a_cancel_and_a_context() -> No
     hand.rendered(hand.request(), 100, 1.5)
     burst_s = sum(len(audio.payloads) for audio in hand.take(events.Audio)) * 0.02
     assert target_s - 0.07 < burst_s <= target_s + 0.01
+
+
+def test_a_late_report_of_an_earlier_context_of_the_same_name_is_ignored() -> None:
+    """Both have generation 0, and the late one says that nothing was played."""
+    hand = speaking_hand()
+    number = hand.take_one(events.Started).context_number
+    hand.client(events.Report("c", 2400, 0, 9600, 0, context_number=number), 1.055)
+    (context,) = hand.session.contexts
+    before_s = context.lead_s(1.1)
+    hand.client(events.Report("c", 0, 0, 0, 0, context_number=number - 1), 1.1)
+    assert context.lead_s(1.1) == before_s
+    hand.client(events.Report("c", 0, 0, 0, 0, context_number=number), 1.1)
+    assert context.lead_s(1.1) > before_s + 0.05

@@ -1,3 +1,4 @@
+import math
 import random
 from itertools import pairwise
 
@@ -80,7 +81,7 @@ def test_drift_that_no_clock_has_is_bounded() -> None:
 
 def sent_log(*sent_at: float) -> SentLog:
     """Messages of three frames, 60 ms."""
-    log = SentLog()
+    log = SentLog(Listener())
     for number, at in enumerate(sent_at):
         log.add(3 * number + 2, 2880 * (number + 1), at)
     return log
@@ -126,7 +127,37 @@ def test_our_own_bursts_are_no_stalls() -> None:
 
 
 def test_the_log_of_a_silent_client_is_bounded() -> None:
-    log = SentLog()
+    log = SentLog(Listener())
     for number in range(10_000):
         log.add(number, 960 * number, number / 50)
     assert log.oldest_at == (10_000 - 256) / 50
+
+
+def test_a_device_that_takes_much_at_a_time_does_not_stall() -> None:
+    """It looks every 100 ms and reports every 0.3 s: the first minute, and then a real stall."""
+    listener, jitter, transit_s = Listener(), 0.0, 0.0
+    log, stalls = SentLog(listener), []
+    for number in range(1000):
+        sent_at = 0.06 * number
+        log.add(3 * number + 2, 2880 * (number + 1), sent_at)
+        waits_s = 0.1 * math.ceil((sent_at + 0.02) / 0.1 - 1e-9) - sent_at
+        late_s = waits_s + (0.3 if number == 997 else 0.0)
+        jitter += (abs(late_s - transit_s) - jitter) / 16
+        transit_s = late_s
+        if number % 5 == 4:
+            stalls.append(log.acknowledge(3 * number + 2, round(48_000 * jitter))[1])
+    assert listener.usual_jitter_s == pytest.approx(0.045, abs=0.01)
+    assert max(stalls[20:-1]) < 0.05
+    assert 0.2 < stalls[-1] < 0.35
+
+
+def test_the_usual_jitter_falls_at_once_and_rises_slowly() -> None:
+    listener = Listener()
+    listener.receive_jitter(0.002, 4)
+    assert listener.usual_jitter_s == 0.002  # the first is all that is known
+    listener.receive_jitter(0.034, 4)
+    assert listener.usual_jitter_s == pytest.approx(0.004)
+    listener.receive_jitter(0.032, 10_000)
+    assert listener.usual_jitter_s == pytest.approx(0.032)
+    listener.receive_jitter(0.004, 1)
+    assert listener.usual_jitter_s == pytest.approx(0.004)

@@ -90,6 +90,7 @@ class Caller:
         self._turns = iter(plan.turns)
         self.turns_left = len(plan.turns)
         self.generation = 0
+        self._context_number = 0
         self.refusals = 0
         self.turns_done = 0
         self.close_code: int | None = None
@@ -182,18 +183,13 @@ class Caller:
     def _report(self) -> None:
         if not self.connected:
             return
-        turn = self.turn
         report = events.Report(
             "c",
             **asdict(self.buffer.report(self._world.now))
             | {"output_latency_samples": self._latency_samples or None},
+            context_number=self._context_number,
         )
-
-        def tell() -> None:
-            if turn is self.turn:  # a report must not be taken for one of the next context
-                self._say(report)
-
-        self._world.after(self._plan.player.report_late_s, tell)
+        self._world.after(self._plan.player.report_late_s, lambda: self._say(report))
         self._report_after(self._plan.player.report_every_s)
 
     def _cut(self) -> None:
@@ -222,6 +218,8 @@ class Caller:
     def _hear(self, event: events.Output) -> None:
         now = self._world.now
         match event:
+            case events.Started():
+                self._context_number = event.context_number
             case events.Audio():
                 self.checker.receive_audio(event, self.generation)
                 self.buffer.receive_frame(
@@ -304,8 +302,8 @@ class Caller:
             case events.Synthesize(request):
                 track = self._tracks[request.id.context, request.id.generation]
                 self._engines.submit(SimulatedJob(request, track, self._deliver, self._fail))
-            case events.Reschedule():
-                pass  # these engines keep the first deadline
+            case events.Reschedule(context, generation, deadline):
+                self._engines.reschedule(self.name, context, generation, deadline)
             case events.Withdraw(context, generation):
                 self._engines.withdraw(self.name, context, generation)
             case events.FinishTrack(context, generation):

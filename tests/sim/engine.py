@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from gateway.engine.job import DueTimes
 from gateway.engine.scheduler import Scheduler
 from gateway.engine.work import Work
 from gateway.errors import EngineCrashed, GatewayError
@@ -73,6 +74,10 @@ class SimulatedJob:
     deliver: Callable[[EncodedRendering], None]
     fail: Callable[[RequestId, GatewayError], None]
     withdrawn: bool = False
+    due: DueTimes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.due = DueTimes(self.request)
 
 
 class Engines(Protocol):
@@ -96,6 +101,10 @@ class Engines(Protocol):
 
     def withdraw(self, session: str, context: str, generation: int) -> None:
         """Nobody wants this generation any more."""
+        ...
+
+    def reschedule(self, session: str, context: str, generation: int, deadline: float) -> None:
+        """The first sample of the chunk in flight is due then."""
         ...
 
 
@@ -144,6 +153,14 @@ class SimulatedEngines:
                 job.withdrawn = True
                 if dropped:
                     del self.jobs[request_id]
+
+    def reschedule(self, session: str, context: str, generation: int, deadline: float) -> None:
+        """Move what is queued; what runs is not interrupted."""
+        for request, job in self.jobs.items():
+            talk = (request.session, request.context, request.generation)
+            if talk == (session, context, generation):
+                shift_s = job.due.receive_deadline(deadline)
+                self.scheduler.shift(session, context, generation, shift_s)
 
     def _pump(self) -> None:
         while self._free_lanes:

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 
 from gateway.engine.base import EngineInfo, Voice
 from gateway.engine.desk import Desk
-from gateway.engine.job import DueTimes
 from gateway.engine.kokoro.windows import WindowSizes, divide
 from gateway.engine.work import Batch, Stage, Work
 from gateway.media import media_samples
@@ -46,7 +45,6 @@ class Approach:
 @dataclass(eq=False, slots=True)
 class _Run:
     job: SimulatedJob
-    due: DueTimes
     frames: int
     tokens: int
     pieces: list[tuple[int, int]] = field(default_factory=list)
@@ -99,7 +97,7 @@ class InferenceEngines:
         request = job.request
         tokens = max(1, len(request.chunk.spoken))
         frames = round(tokens * FRAMES_PER_TOKEN / request.speed)
-        run = _Run(job, DueTimes(request), frames, tokens)
+        run = _Run(job, frames, tokens)
         self._runs[request.id] = run
         if self._approach.windows:
             self._queue(run, None)
@@ -117,6 +115,14 @@ class InferenceEngines:
                 if dropped:
                     del self._runs[request]
 
+    def reschedule(self, session: str, context: str, generation: int, deadline: float) -> None:
+        """Move what is queued; what runs is not interrupted."""
+        for request, run in self._runs.items():
+            talk = (request.session, request.context, request.generation)
+            if talk == (session, context, generation):
+                shift_s = run.job.due.receive_deadline(deadline)
+                self.desk.scheduler.shift(session, context, generation, shift_s)
+
     def in_flight_s(self) -> tuple[float, ...]:
         """Audio still to be rendered of each chunk."""
         return tuple((run.frames - run.made) * FRAME_S for run in self._runs.values())
@@ -124,7 +130,7 @@ class InferenceEngines:
     # ── at the desk ────────────────────────────────────────────────────────────────────────────
 
     def _queue(self, run: _Run, window: Window | None) -> None:
-        self.desk.queue(run.job.request, window, run.due.due_at, self._world.now)
+        self.desk.queue(run.job.request, window, run.job.due.due_at, self._world.now)
 
     def _pump(self) -> None:
         while self._free_lanes:
@@ -192,7 +198,7 @@ class InferenceEngines:
         core = run.pieces[window.index][0]
         audio_s = core * FRAME_S
         self.desk.receive_rendered(work, now, now)
-        run.due.receive_made(audio_s, now)
+        run.job.due.receive_made(audio_s, now)
         run.made += core
         if run.position is None:
             run.position = job.track.position_samples

@@ -35,7 +35,7 @@ NETWORKS: Mapping[str, NetworkFaults] = {
     "mobile": MOBILE,
     "stalled-tcp": STALLED_TCP,
 }
-FIXED_S = (0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2)
+FIXED_S = (0.1, 0.2, 0.25, 0.3, 0.35, 0.4, 0.6, 0.8, 1.2)
 OURS = "adaptive (ours)"
 DEVICES = ("ideal", "slow", "fast", "worklet", "bursty", "bluetooth")
 SESSIONS = 200

@@ -34,10 +34,31 @@ def test_a_fixed_lead_that_is_shorter_than_the_stalls_tears() -> None:
     assert long.lead_p50_ms == pytest.approx(785, abs=20)
 
 
+def test_on_a_wifi_ours_tears_less_than_a_fixed_lead_that_costs_as_much() -> None:
+    """64 sessions: a fixed 300 ms tears one in a hundred, a fixed 250 ms one in eight."""
+    ours = measure("wifi", None, range(8))
+    short, equal = measure("wifi", 0.25, range(8)), measure("wifi", 0.35, range(8))
+    assert ours.torn == 0
+    assert short.torn >= 4
+    assert ours.lead_p50_ms < equal.lead_p50_ms + 20
+
+
 def test_over_tcp_that_stalls_ours_is_better_than_a_fixed_lead_of_its_first_length() -> None:
     ours = measure("stalled-tcp", None, SEEDS)
     start = measure("stalled-tcp", Settings().pacing.lead_start_s, SEEDS)
     assert ours.torn < start.torn
+
+
+def test_a_device_that_takes_much_at_a_time_costs_lead_by_its_callback_only() -> None:
+    """A callback of 100 ms: the lead is longer by that, not by what its jitter would sum up to."""
+
+    def median_s(player: str) -> float:
+        plan = draw(3, replace(CALM, habits=CallerHabits(players=(player,), sentences_max=12)))
+        _, callers, _ = play(plan)
+        leads = sorted(lead for caller in callers for _, lead in caller.leads.samples)
+        return leads[len(leads) // 2]
+
+    assert 0.0 < median_s("bursty") - median_s("ideal") < 0.2
 
 
 def test_the_open_loop_agrees_with_a_real_session_whose_listener_is_silent() -> None:

@@ -38,6 +38,10 @@ SETTINGS = Settings()
             events.Report("default", 1, output_latency_samples=9),
         ),
         (
+            '{"type":"report","played_samples":1,"context_number":65535}',
+            events.Report("default", 1, context_number=65_535),
+        ),
+        (
             '{"type":"report","played_samples":1,"generation":2,"depth_samples":3,"underruns":4,'
             '"sequence_number":5,"jitter_samples":6}',
             events.Report("default", 1, 2, 3, 4, 5, 6),

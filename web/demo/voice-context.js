@@ -166,6 +166,7 @@ export class VoiceContext extends EventTarget {
     this.#playedSamples = report.played_samples;
     if (this.gone || this.started === null || this.#cancels.length > 0) return;
     this.#command("report", {
+      context_number: this.started.context_number,
       generation: this.generation,
       ...report,
       ...(this.sequenceNumber >= 0 && {
