@@ -104,7 +104,7 @@ def test_the_command_makes_a_gap_small_and_replays_it(
     assert [fault.kind for fault in caller.down] == ["stall"]
     assert caller.up == ()
     (turn,) = caller.turns
-    assert len(turn.actions) <= 6, "what is said at once is joined"
+    assert len(turn.actions) <= 8, "what is said at once is joined"
     assert plan.scenario.duration_s <= 30.0, "the end of the world came nearer"
     assert main(["replay", str(file)]) == 1
     assert "heard a gap of" in capsys.readouterr().out
