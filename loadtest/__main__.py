@@ -1,19 +1,22 @@
 """``python -m loadtest``: the benchmarks as commands.
 
-Figures go to standard output, progress to standard error.  Exit status 0 says that the benchmark
-ran, whether or not the goals were met; 1 that it could not run.
+Figures go to standard output, progress to standard error.  Exit status of ``overhead`` and
+``pacing``: 0 says that the benchmark ran, whether or not the goals were met; 1 that it could not
+run.  The others fail when a stated limit is missed (load_commands.py).
 """
 
 from __future__ import annotations
 
-import os
-import platform
 import signal
 import sys
 from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
+
+from gateway.errors import GatewayError
+from loadtest import load_commands
+from loadtest.machine import machine, progress
 
 app = typer.Typer(
     help="Benchmarks of the gateway, each with its reference measured in the same run.",
@@ -24,6 +27,8 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object (seconds, ratios).")]
+load_commands.register(app)
+
 Seed = Annotated[int, typer.Option(help="Another seed speaks other texts.", min=1)]
 
 
@@ -51,11 +56,9 @@ def overhead_command(
     """
     from loadtest import overhead, report
 
-    result = overhead.measure(turns, seed * 1_000_000, _progress)
-    machine = _machine()
-    typer.echo(
-        report.to_json(result, machine) if as_json else report.overhead_text(result, machine)
-    )
+    result = overhead.measure(turns, seed * 1_000_000, progress)
+    about = machine()
+    typer.echo(report.to_json(result, about) if as_json else report.overhead_text(result, about))
 
 
 @app.command("pacing")
@@ -102,23 +105,9 @@ def pacing_command(
     if codec not in ("opus", "pcm", "pcmu", "pcma"):
         raise typer.BadParameter("choose opus, pcm, pcmu or pcma", param_hint="--codec")
     load = pacing.Load(sessions, seconds, rounds, message_ms, codec, reports_per_s, seed)
-    result = pacing.measure(load, _progress)
-    machine = _machine()
-    typer.echo(report.to_json(result, machine) if as_json else report.pacing_text(result, machine))
-
-
-def _machine() -> str:
-    from loadtest.cpu import cpu_model
-
-    load = " ".join(f"{value:.1f}" for value in os.getloadavg())
-    return (
-        f"{os.cpu_count()} x {cpu_model()} {platform.machine()}, "
-        f"Python {platform.python_version()}, load average {load}"
-    )
-
-
-def _progress(text: str) -> None:
-    typer.echo(text, err=True)
+    result = pacing.measure(load, progress)
+    about = machine()
+    typer.echo(report.to_json(result, about) if as_json else report.pacing_text(result, about))
 
 
 def _leave(number: int, _: FrameType | None) -> NoReturn:
@@ -131,7 +120,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _leave)
     try:
         app()
-    except (ChildProcessError, ConnectionError) as error:
+    except (ChildProcessError, ConnectionError, GatewayError) as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)
 

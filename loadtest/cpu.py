@@ -10,6 +10,7 @@ The kernel counts in ticks, 10 ms as a rule: over a window of 20 s that is exact
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,6 +104,13 @@ class ForeignCpu:
         return read_machine() - read_process(os.getpid()).total_s
 
 
+def machine_kind() -> str:
+    """What another machine must have in common with this one to be called the same kind."""
+    return (
+        f"{os.cpu_count()} x {cpu_model()} {platform.machine()}, Python {platform.python_version()}"
+    )
+
+
 def cpu_model() -> str:
     """The name of this machine's CPU, as /proc/cpuinfo says it."""
     for line in (_PROC / "cpuinfo").read_text().splitlines():
@@ -111,8 +119,19 @@ def cpu_model() -> str:
     return "unknown CPU"
 
 
+def family(pid: int) -> list[int]:
+    """Processes that descend from ``pid``, without itself."""
+    stats = _stats()
+    return [child for child in stats if _descends(child, pid, stats)]
+
+
 def _children_ticks(pid: int) -> list[int]:
     """Ticks of each process that descends from ``pid``."""
+    stats = _stats()
+    return [stat.cpu_ticks for child, stat in stats.items() if _descends(child, pid, stats)]
+
+
+def _stats() -> dict[int, Stat]:
     stats: dict[int, Stat] = {}
     for entry in _PROC.iterdir():
         if entry.name.isdecimal():
@@ -120,7 +139,7 @@ def _children_ticks(pid: int) -> list[int]:
                 stats[int(entry.name)] = parse_stat((entry / "stat").read_text())
             except OSError:
                 continue  # it ended as we looked
-    return [stat.cpu_ticks for child, stat in stats.items() if _descends(child, pid, stats)]
+    return stats
 
 
 def _descends(child: int, ancestor: int, stats: Mapping[int, Stat]) -> bool:
