@@ -135,6 +135,8 @@ class Gateway:
             "Share of its lanes' time that the busiest engine spent in the last half minute",
             dispatcher.utilisation,
         )
+        loop = asyncio.get_running_loop()
+        gauge("event_loop_tasks", "Tasks that have not ended", lambda: len(asyncio.all_tasks(loop)))
         for state in (State.LOADING, State.READY, State.FAILED):
             text = f"Engines whose state is {state}"
             gauge(f"engines_{state}", text, partial(engines.count, state))

@@ -1,12 +1,12 @@
 """``python -m loadtest``: the benchmarks as commands.
 
-Figures go to standard output, progress to standard error.  Exit status 0 says that the benchmark
-ran, whether or not the goals were met; 1 that it could not run.
+Figures go to standard output, progress to standard error.  Exit status of ``overhead`` and
+``pacing``: 0 says that the benchmark ran, whether or not the goals were met; 1 that it could not
+run.  The others fail when a stated limit is missed (load_commands.py).
 """
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from pathlib import Path
@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from loadtest import compare_commands, peer_commands
+from gateway.errors import GatewayError
+from loadtest import compare_commands, load_commands, peer_commands
+from loadtest.machine import machine, progress
 
 if TYPE_CHECKING:
     from loadtest.overhead import Overhead
@@ -30,6 +32,8 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object (seconds, ratios).")]
+load_commands.register(app)
+
 Seed = Annotated[int, typer.Option(help="Another seed speaks other texts.", min=1)]
 Save = Annotated[Path | None, typer.Option(help="Write a run file, for `compare`.")]
 
@@ -59,12 +63,10 @@ def overhead_command(
     """
     from loadtest import overhead, report
 
-    result = overhead.measure(turns, seed * 1_000_000, _progress)
-    machine = _machine()
+    result = overhead.measure(turns, seed * 1_000_000, progress)
+    about = machine()
     _save(result, save)
-    typer.echo(
-        report.to_json(result, machine) if as_json else report.overhead_text(result, machine)
-    )
+    typer.echo(report.to_json(result, about) if as_json else report.overhead_text(result, about))
 
 
 @app.command("wires")
@@ -84,9 +86,9 @@ def wires_command(
     """
     from loadtest import report, wires
 
-    result = wires.measure(turns, seed * 1_000_000, _progress)
-    machine = _machine()
-    typer.echo(report.to_json(result, machine) if as_json else report.wires_text(result, machine))
+    result = wires.measure(turns, seed * 1_000_000, progress)
+    about = machine()
+    typer.echo(report.to_json(result, about) if as_json else report.wires_text(result, about))
 
 
 @app.command("pacing")
@@ -134,21 +136,14 @@ def pacing_command(
     if codec not in ("opus", "pcm", "pcmu", "pcma"):
         raise typer.BadParameter("choose opus, pcm, pcmu or pcma", param_hint="--codec")
     load = pacing.Load(sessions, seconds, rounds, message_ms, codec, reports_per_s, seed)
-    result = pacing.measure(load, _progress)
-    machine = _machine()
+    result = pacing.measure(load, progress)
+    about = machine()
     _save(result, save)
-    typer.echo(report.to_json(result, machine) if as_json else report.pacing_text(result, machine))
+    typer.echo(report.to_json(result, about) if as_json else report.pacing_text(result, about))
 
 
 compare_commands.register(app)
 peer_commands.register(app)
-
-
-def _machine() -> str:
-    from loadtest.cpu import machine_kind
-
-    load = " ".join(f"{value:.1f}" for value in os.getloadavg())
-    return f"{machine_kind()}, load average {load}"
 
 
 def _save(result: Overhead | Pacing, path: Path | None) -> None:
@@ -161,10 +156,6 @@ def _save(result: Overhead | Pacing, path: Path | None) -> None:
     path.write_bytes(to_json(Runs(machine_kind(), (figures_of(result),))))
 
 
-def _progress(text: str) -> None:
-    typer.echo(text, err=True)
-
-
 def _leave(number: int, _: FrameType | None) -> NoReturn:
     """End through the ``finally`` blocks, so that no server is left behind."""
     sys.exit(128 + number)
@@ -175,7 +166,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _leave)
     try:
         app()
-    except (ChildProcessError, ConnectionError) as error:
+    except (ChildProcessError, ConnectionError, GatewayError) as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)
 

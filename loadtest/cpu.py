@@ -119,8 +119,19 @@ def cpu_model() -> str:
     return "unknown CPU"
 
 
+def family(pid: int) -> list[int]:
+    """Processes that descend from ``pid``, without itself."""
+    stats = _stats()
+    return [child for child in stats if _descends(child, pid, stats)]
+
+
 def _children_ticks(pid: int) -> list[int]:
     """Ticks of each process that descends from ``pid``."""
+    stats = _stats()
+    return [stat.cpu_ticks for child, stat in stats.items() if _descends(child, pid, stats)]
+
+
+def _stats() -> dict[int, Stat]:
     stats: dict[int, Stat] = {}
     for entry in _PROC.iterdir():
         if entry.name.isdecimal():
@@ -128,7 +139,7 @@ def _children_ticks(pid: int) -> list[int]:
                 stats[int(entry.name)] = parse_stat((entry / "stat").read_text())
             except OSError:
                 continue  # it ended as we looked
-    return [stat.cpu_ticks for child, stat in stats.items() if _descends(child, pid, stats)]
+    return stats
 
 
 def _descends(child: int, ancestor: int, stats: Mapping[int, Stat]) -> bool:

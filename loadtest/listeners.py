@@ -4,9 +4,8 @@
     connected ├── sessions start ─┼─────────────┼─────────────────────┼────┤ sockets close
                                         SETTLED ▲ BEGAN          ENDED ▲
 
-When a message arrives is told by the kernel (SO_TIMESTAMPNS, socket(7)), which stamps it as the
-server's write reaches the socket; so arrival times do not depend on how soon this process reads.
-How late it read is measured as well, to show that it was no bottleneck.
+When a message arrives is told by the kernel (line.py).  How late it was read is measured as well,
+to show that this process was no bottleneck.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from __future__ import annotations
 import heapq
 import json
 import select
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,18 +20,14 @@ from enum import Enum
 from functools import partial
 from itertools import count
 from multiprocessing.connection import Connection
-from struct import Struct
 
 from gateway.wire.audio_header import AudioHeader
 from loadtest import websocket
 from loadtest.cadence import Arrival, Cadence, Player
+from loadtest.line import Line, clock_difference_ns
 from loadtest.statistics import Spread, spread
 
-_SO_TIMESTAMPNS = 35  # linux/asm-generic/socket.h; Python does not name it
-_TIMESPEC = Struct("@qq")
-_RECEIVE_BYTES = 262_144
 _CONNECT_TIMEOUT_S = 10.0
-_NANO = 1_000_000_000
 
 
 class Moment(Enum):
@@ -103,42 +97,29 @@ def run(pipe: Connection, plan: Plan) -> None:
 class _Listener:
     """One session's socket."""
 
-    __slots__ = ("_player", "_reader", "connection", "heard")
+    __slots__ = ("_player", "heard", "line")
 
-    def __init__(self, connection: socket.socket, received: bytes, cadence: Cadence) -> None:
-        connection.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-        connection.setblocking(False)
-        self.connection = connection
+    def __init__(self, line: Line, cadence: Cadence) -> None:
+        self.line = line
         self.heard = Heard()
         self._player = Player(cadence)
-        self._reader = websocket.FrameReader(received)
 
     def say(self, message: str) -> None:
-        """Send a text message; what a client sends fits into the socket's buffer."""
-        self._send(websocket.TEXT, message.encode())
-
-    def read(self, real_minus_monotonic_ns: int) -> int | None:
-        """Take what arrived; returns how many nanoseconds it had waited, None if it is the end."""
+        """Send a text message."""
         try:
-            data, ancillary, _, _ = self.connection.recvmsg(_RECEIVE_BYTES, 64)
-        except BlockingIOError:
-            return 0
+            self.line.say(message)
         except OSError as error:
-            self.heard.problem = f"the connection broke: {error}"
-            return None
-        if not data:
-            self.heard.problem = "the server closed the connection"
-            return None
-        now_ns = time.time_ns()
-        stamp_ns = now_ns
-        for _, kind, value in ancillary:
-            if kind == _SO_TIMESTAMPNS:
-                whole, nanoseconds = _TIMESPEC.unpack_from(value)
-                stamp_ns = whole * _NANO + nanoseconds
-        at_s = (stamp_ns - real_minus_monotonic_ns) / _NANO
-        for opcode, payload in self._reader.receive(data):
-            self._take(opcode, payload, at_s)
-        return now_ns - stamp_ns
+            self.heard.problem = f"nothing can be sent: {error}"
+
+    def read(self, difference_ns: int) -> bool:
+        """Take what arrived; whether more may come."""
+        try:
+            for opcode, payload in self.line.read(difference_ns):
+                self._take(opcode, payload, self.line.at_s)
+        except OSError as error:
+            self.heard.problem = str(error)
+            return False
+        return True
 
     def report(self, now: float) -> str | None:
         """A receiver report; None while nothing sounds."""
@@ -157,16 +138,8 @@ class _Listener:
             self._player.receive(arrival)
         elif opcode == websocket.TEXT:
             self.heard.texts.append(payload)
-        elif opcode == websocket.PING:
-            self._send(websocket.PONG, payload)
         elif opcode == websocket.CLOSE:
             self.heard.problem = f"the server closed with {payload!r}"
-
-    def _send(self, opcode: int, payload: bytes) -> None:
-        try:
-            self.connection.sendall(websocket.client_frame(opcode, payload))
-        except OSError as error:
-            self.heard.problem = f"nothing can be sent: {error}"
 
 
 class _Room:
@@ -179,7 +152,7 @@ class _Room:
         self._listeners: dict[int, _Listener] = {}
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._order = count()
-        self._delays_ns: list[int] = []
+        self._delays_s: list[float] = []
         self._in_window = False
         self._over = False
         self._window = (0.0, 0.0)
@@ -195,7 +168,7 @@ class _Room:
     def close(self) -> None:
         """Close all sockets."""
         for listener in self._listeners.values():
-            listener.connection.close()
+            listener.line.close()
         self._poll.close()
 
     def report(self) -> Report:
@@ -205,7 +178,7 @@ class _Room:
             begin_s=self._window[0],
             end_s=self._window[1],
             cpu_s=self._cpu_s,
-            reading_delay_s=spread([delay / _NANO for delay in self._delays_ns or [0]]),
+            reading_delay_s=spread(self._delays_s or [0.0]),
         )
 
     def _connect(self, caller: Caller) -> _Listener:
@@ -213,7 +186,7 @@ class _Room:
         connection, received = websocket.connect(
             plan.host, plan.port, caller.path, plan.subprotocol, _CONNECT_TIMEOUT_S
         )
-        listener = _Listener(connection, received, plan.cadence)
+        listener = _Listener(Line(connection, received), plan.cadence)
         self._listeners[connection.fileno()] = listener
         self._poll.register(connection.fileno(), select.EPOLLIN)
         return listener
@@ -244,14 +217,13 @@ class _Room:
 
     def _wait(self) -> None:
         ready = self._poll.poll(max(0.0, self._agenda[0][0] - time.monotonic()))
-        # Taken anew each time, because the system's clock may be slewed against the monotonic one.
-        difference_ns = time.time_ns() - time.monotonic_ns()
+        difference_ns = clock_difference_ns()
         for number, _ in ready:
-            delay_ns = self._listeners[number].read(difference_ns)
-            if delay_ns is None:
+            listener = self._listeners[number]
+            if not listener.read(difference_ns):
                 self._poll.unregister(number)
             elif self._in_window:
-                self._delays_ns.append(delay_ns)
+                self._delays_s.append(listener.line.delay_s)
         while self._agenda and self._agenda[0][0] <= time.monotonic():
             heapq.heappop(self._agenda)[2]()
 

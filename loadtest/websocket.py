@@ -9,7 +9,8 @@ from __future__ import annotations
 import base64
 import os
 import socket
-from collections.abc import Iterator
+import ssl
+from collections.abc import Iterator, Sequence
 from struct import Struct
 
 TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
@@ -23,16 +24,27 @@ _HEAD_BYTES_MAX = 65_536
 
 
 def connect(
-    host: str, port: int, path: str, subprotocol: str | None, timeout_s: float
+    host: str,
+    port: int,
+    path: str,
+    subprotocol: str | None,
+    timeout_s: float,
+    *,
+    headers: Sequence[str] = (),
+    secure: bool = False,
 ) -> tuple[socket.socket, bytes]:
     """Open a connection; returns its socket and what the server sent after the handshake.
 
+    ``headers`` are whole lines; ``secure``: over TLS, with the server's certificate checked.
     Raises ConnectionError if the answer is not 101, OSError if there is none.
     """
     connection = socket.create_connection((host, port), timeout_s)
     try:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.sendall(_request(host, port, path, subprotocol))
+        if secure:
+            context = ssl.create_default_context()
+            connection = context.wrap_socket(connection, server_hostname=host)
+        connection.sendall(_request(host, port, path, subprotocol, headers))
         received = b""
         while b"\r\n\r\n" not in received:
             part = connection.recv(_HEAD_BYTES_MAX)
@@ -99,7 +111,9 @@ class FrameReader:
         self._kept = data[position:]
 
 
-def _request(host: str, port: int, path: str, subprotocol: str | None) -> bytes:
+def _request(
+    host: str, port: int, path: str, subprotocol: str | None, headers: Sequence[str]
+) -> bytes:
     lines = [
         f"GET {path} HTTP/1.1",
         f"Host: {host}:{port}",
@@ -107,6 +121,7 @@ def _request(host: str, port: int, path: str, subprotocol: str | None) -> bytes:
         "Connection: Upgrade",
         f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}",
         "Sec-WebSocket-Version: 13",
+        *headers,
     ]
     if subprotocol is not None:
         lines.append(f"Sec-WebSocket-Protocol: {subprotocol}")
