@@ -64,7 +64,7 @@ types: setup-dev
 	$(BIN)/mypy
 
 sim: setup-dev
-	$(BIN)/python -m tests.sim --seeds 40
+	$(BIN)/python -m tests.sim --seeds 20 --jobs 2
 
 # Needs uv (`pip install uv`).  The files name no registry, so that a mirror serves as well.
 LOCK := uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate
