@@ -19,10 +19,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import av
 import numpy as np
-from av.audio.codeccontext import AudioCodecContext
 
 from gateway.codecs.base import (
     FRAME_DURATIONS_MS,
@@ -32,6 +31,9 @@ from gateway.codecs.base import (
 )
 from gateway.codecs.pcm import to_int16
 from gateway.media import Samples
+
+if TYPE_CHECKING:  # FFmpeg takes 70 ms to load, which most gateways never need
+    from av.audio.codeccontext import AudioCodecContext
 
 ADTS_RATES = (
     96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000,
@@ -107,6 +109,9 @@ class CompressedEncoder:
         )
 
     def _open(self, sample_rate: int) -> None:
+        import av
+        from av.audio.codeccontext import AudioCodecContext
+
         context = av.CodecContext.create(self._kind.encoder, "w")
         assert isinstance(context, AudioCodecContext)
         context.sample_rate = sample_rate
@@ -142,6 +147,8 @@ class CompressedEncoder:
     def _feed(self, samples: Samples) -> bytes:
         whole = self._kind.sample_format == "s16"
         data = to_int16(samples) if whole else np.clip(samples, -1.0, 1.0)
+        import av
+
         frame = av.AudioFrame.from_ndarray(
             data[None, :], format=self._kind.sample_format, layout="mono"
         )
