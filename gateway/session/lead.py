@@ -57,6 +57,9 @@ _SEEN_MAX_S = 1.0
 """Two reports show what lies between them, if no more than this does."""
 _SLACK_MIN_S = 0.25
 """A window that comes with less to spare shows that it was asked for too late…"""
+_AHEAD_GROWTH_MAX = 4 / 3
+"""More pulls synthesis forward while lanes are busy: with 10 s instead of 3, 200 sessions on two
+cores had their messages 28 ms late at p99 instead of 8."""
 _SLACK_GAIN = 2.0
 """…by this many times what was missing…"""
 _SLACK_FORGOTTEN_S = 60.0
@@ -99,7 +102,7 @@ class Lead:
         self._usual_s = 0.0
         self._level_s = self.need_s = self._expected_s
         """What the listener should hold when a stall begins, in seconds, besides the usual."""
-        self._ahead_max_s = queued_audio_s_max
+        self._ahead_max_s = min(queued_audio_s_max, _AHEAD_GROWTH_MAX * pacing.request_ahead_s)
         self._ahead_min_s = min(pacing.request_ahead_s, queued_audio_s_max)
         self.request_ahead_s = self._ahead_min_s
         """The next chunk is asked for when the listener and our queue hold less than this."""
